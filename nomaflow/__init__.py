@@ -1,0 +1,52 @@
+"""Nomaflow runs jobs on schedules and on demand, and keeps what happened.
+
+`Client` and `AsyncClient` are the way in from Python; the rest is below.
+"""
+
+# The map, from the ground up; a package imports only what stands above it here (pyproject.toml holds them to it):
+#
+#   errors         one tree: each has a code, an HTTP status, a sentence
+#   definitions    what people write: jobs, steps, connectors, settings; in and out of their TOML files
+#   home           the folder that holds all of it
+#   schedule       when: cron and its days without an hour, slots, what to do with missed ones     (pure)
+#   launch         with what: overrides, the merge with its origins, the form of every surface     (pure)
+#   wire           the records that travel as JSON
+#   client         the API from Python: what front ends, notebooks and the command line use
+#   worker         the process that runs a step; steps: one file for each type
+#   engine         what happens: store, recorder, runner, cancel, recovery
+#   executors access                 where workers run; who may do what
+#   api            the engine's verbs over HTTP
+#   serve          builds an engine and stops it; supervise: `nomaflow up`
+#   cli            the command line
+#
+# A scheduled run goes schedule → engine.admission → launch.plan → engine.runner → worker → engine.recorder → store;
+# a click goes api → launch.plan and the same way on. Everything that happens is told once, on the event stream.
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nomaflow.client import AsyncClient, Client, Reset
+    from nomaflow.errors import NomaflowError
+
+__all__ = ["AsyncClient", "Client", "NomaflowError", "Reset"]
+
+# Loaded when they are asked for: a worker imports this package too, and needs none of them.
+_HOMES = {
+    "AsyncClient": "nomaflow.client",
+    "Client": "nomaflow.client",
+    "NomaflowError": "nomaflow.errors",
+    "Reset": "nomaflow.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nomaflow' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

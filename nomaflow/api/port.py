@@ -1,0 +1,83 @@
+"""What the API asks of an engine. The real one and the tests' fake both answer it, under the same routes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from nomaflow.engine.model import Actor
+from nomaflow.engine.query import Cursor, Idempotency, LogQuery, Reset, RunQuery
+from nomaflow.wire import (
+    CheckResult,
+    ConnectorInfo,
+    ConnectorTest,
+    Duration,
+    Event,
+    Form,
+    JobCard,
+    JobChange,
+    JobDocument,
+    Launch,
+    LogLine,
+    LogPage,
+    Page,
+    Plan,
+    ReloadResult,
+    Run,
+    RunSummary,
+    StepTypeInfo,
+    Why,
+)
+
+__all__ = ["Cursor", "Engine", "Idempotency", "LogQuery", "Reset", "RunQuery"]
+
+
+class Engine(Protocol):
+    """Every verb of the engine. All of them raise NomaflowErrors; none checks a person's role: that is the API's.
+
+    What changes something has happened, durably, when the call returns.
+    """
+
+    @property
+    def cursor(self) -> Cursor:
+        """The newest event."""
+
+    def not_ready(self) -> list[str]:
+        """Why the engine cannot run jobs now; empty when it can."""
+
+    def cards(self) -> list[JobCard]:
+        """All jobs, the ones with problems too, by id; `can` is left empty."""
+
+    def card(self, job_id: str) -> JobCard: ...
+    def job(self, job_id: str) -> JobDocument: ...
+    def check_job(self, job_id: str, toml: str) -> CheckResult: ...
+    async def create_job(self, change: JobChange, actor: Actor) -> JobDocument: ...
+    async def save_job(self, job_id: str, change: JobChange, if_match: str, actor: Actor) -> JobDocument: ...
+    async def delete_job(self, job_id: str, if_match: str, actor: Actor) -> None: ...
+    async def set_enabled(self, job_id: str, enabled: bool, reason: str | None, actor: Actor) -> JobCard: ...
+    async def reload(self, actor: Actor) -> ReloadResult: ...
+
+    def form(self, job_id: str) -> Form: ...
+    def plan(self, job_id: str, launch: Launch) -> Plan: ...
+    async def launch(
+        self, job_id: str, launch: Launch, actor: Actor, idempotency: Idempotency | None
+    ) -> tuple[Run, bool]:
+        """Start a run. The flag says that an earlier launch with the same key is given back."""
+
+    def why(self, job_id: str) -> Why: ...
+    async def durations(self, job_id: str, limit: int) -> list[Duration]: ...
+    async def runs(self, query: RunQuery) -> Page[RunSummary]: ...
+    async def run(self, run_id: str) -> Run: ...
+    async def cancel(self, run_id: str, actor: Actor, *, force: bool, reason: str | None) -> Run:
+        """Ask a run to stop and give it back as it is then; cancelling twice is the same as once."""
+
+    async def log(self, run_id: str, query: LogQuery) -> LogPage: ...
+    def follow_log(self, run_id: str, after: int) -> AsyncIterator[LogLine]:
+        """The lines after a number as they come; ends when the run has ended and all were given."""
+
+    def follow_events(self, after: Cursor | None) -> AsyncIterator[Event | Reset]:
+        """The events after a cursor, then new ones as they come, until the engine stops; None starts with the next."""
+
+    def connectors(self) -> list[ConnectorInfo]: ...
+    async def test_connector(self, name: str, actor: Actor) -> ConnectorTest: ...
+    def step_types(self) -> list[StepTypeInfo]: ...

@@ -1,0 +1,84 @@
+"""Runs: the list, one run whole, and its cancel."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+from nomaflow.api.gate import Call, CallIn, api_router, refusals
+from nomaflow.api.policy import V1
+from nomaflow.api.port import RunQuery
+from nomaflow.definitions.record import JOB_ID_PATTERN
+from nomaflow.errors import InvalidError, NotBuiltError, NotFoundError
+from nomaflow.wire import Cancel, Page, Run, RunState, RunSummary
+
+router = api_router()
+
+
+def _written_out(value: object) -> object:
+    # A bare number would be taken for seconds since 1970, which nobody means.
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[T ]", value):
+        raise ValueError("must be an instant with its zone, like 2026-01-31T02:30:00Z")
+    return value
+
+
+def _storable(value: datetime) -> datetime:
+    # Within a day of either end of the calendar a change of zone overflows.
+    if not 1900 <= value.year <= 9000:
+        raise ValueError("must lie between the years 1900 and 9000")
+    return value
+
+
+When = Annotated[AwareDatetime | None, BeforeValidator(_written_out), AfterValidator(_storable), Query()]
+
+
+@router.get(f"{V1}/runs", responses=refusals(501))
+async def list_runs(
+    call: CallIn,
+    q: Annotated[str | None, Query(max_length=500)] = None,
+    job: Annotated[str | None, Query(max_length=64)] = None,
+    state: RunState | None = None,
+    since: When = None,
+    until: When = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Page[RunSummary]:
+    """Runs of the jobs that the person may view, newest first."""
+    if q is not None:
+        raise NotBuiltError("the search language of runs (`q`) is not built in this version; use job, state, since")
+    if since and until and until < since:
+        message = "until lies before since"
+        raise InvalidError(message, details=[{"path": "until", "message": message}])
+    jobs = _jobs(call, job)
+    if jobs is not None and not jobs:
+        return Page[RunSummary](items=[])
+    query = RunQuery(job=job, jobs=jobs, state=state, since=since, until=until, limit=limit, cursor=cursor)
+    return await call.engine.runs(query)
+
+
+@router.get(f"{V1}/runs/{{run_id}}")
+async def read_run(call: CallIn, run_id: str) -> Run:
+    """A run whole: plan, steps, receipt."""
+    if call.run is None:
+        raise NotFoundError(f"there is no run {run_id!r}")
+    return call.run
+
+
+@router.post(f"{V1}/runs/{{run_id}}/cancel", status_code=202, responses=refusals(409))
+async def cancel_run(call: CallIn, run_id: str, cancel: Cancel) -> Run:
+    """Ask a run to stop; twice is the same as once."""
+    return await call.engine.cancel(run_id, call.actor, force=cancel.force, reason=cancel.reason)
+
+
+def _jobs(call: Call, job: str | None) -> frozenset[str] | None:
+    """Which jobs' runs the person may list; None for all. A hidden job's list is as empty as a missing one's."""
+    if call.may("viewer"):
+        return None
+    if job is not None:
+        known = re.fullmatch(JOB_ID_PATTERN, job) is not None
+        return frozenset([job]) if known and call.sees_job(job) else frozenset()
+    return frozenset(card.id for card in call.engine.cards() if call.may("viewer", card.id, card.tags))

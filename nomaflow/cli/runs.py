@@ -1,0 +1,145 @@
+"""Runs: the list, the log, the cancel."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, open_client, print_json
+from nomaflow.cli.show import duration, print_table, relative, shown, state_text, table
+from nomaflow.errors import InvalidError, NotFoundError
+from nomaflow.seams import utc_now
+
+if TYPE_CHECKING:
+    from nomaflow.client import Client
+    from nomaflow.wire import RunSummary
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the last 4 or more characters of it, or a job's id.")
+]
+STATES = ("QUEUED", "RUNNING", "CANCELING", "SUCCEEDED", "FAILED", "CANCELED")
+
+_DIGIT = "[0-9A-HJKMNP-TV-Z]"
+_SEARCHED = 2000
+"""How many of the newest runs the end of an id is looked for in."""
+
+
+def runs(
+    job: Annotated[str | None, typer.Option(help="Only runs of this job.")] = None,
+    state: Annotated[str | None, typer.Option(help=f"Only runs in this state: {', '.join(STATES)}.")] = None,
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+    home: HomeFolder = Path(),
+) -> None:
+    """List runs, newest first."""
+    if state is not None and state.upper() not in STATES:
+        raise InvalidError(f"--state must be one of {', '.join(STATES)}, not {state!r}")
+    with open_client(url, token, home) as client:
+        page = client.runs_page(job=job, state=state and state.upper(), limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    if not page.items:
+        typer.echo("No runs.")
+        return
+    now = utc_now()
+    rows = table("RUN", "JOB", "STATE", "STARTED", "TOOK", "STEPS", "BY", whole=["RUN", "JOB", "STATE", "TOOK"])
+    for run in page.items:
+        started = relative(run.started_at or run.queued_at, now)
+        rows.add_row(
+            run.id, run.job_id, state_text(run.state), started, _took(run), run.step_summary, shown(run.triggered_by)
+        )
+    longest = {
+        "RUN": max(len(run.id) for run in page.items),
+        "JOB": max(len(run.job_id) for run in page.items),
+        "STATE": max(len(run.state) for run in page.items),
+        "TOOK": max(len(_took(run)) for run in page.items),
+    }
+    print_table(rows, longest)
+
+
+def logs(
+    run: RunName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run is over.")] = False,
+    level: Annotated[str | None, typer.Option(help="Only this level and worse: DEBUG, INFO, WARNING, ERROR.")] = None,
+    step: Annotated[str | None, typer.Option(help="Only lines of this step.")] = None,
+    tail: Annotated[int | None, typer.Option(help="Only the last lines.", min=1, max=500)] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+    home: HomeFolder = Path(),
+) -> int:
+    """Show a run's log."""
+    from nomaflow.cli.follow import LEVELS, follow_run, print_log
+
+    if level is not None and level.upper() not in LEVELS:
+        raise InvalidError(f"--level must be one of {', '.join(LEVELS)}, not {level!r}")
+    level = level and level.upper()
+    with open_client(url, token, home) as client:
+        run_id = resolve(client, run)
+        if follow:
+            return follow_run(client, run_id, level=level, step=step, tail=tail, as_json=as_json)
+        print_log(client, run_id, level=level, step=step, tail=tail, as_json=as_json)
+    return 0
+
+
+def cancel(
+    run: RunName,
+    force: Annotated[bool, typer.Option("--force", help="Give the steps no time to end by themselves.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why; kept with the run.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+    home: HomeFolder = Path(),
+) -> None:
+    """Ask a run to stop."""
+    with open_client(url, token, home) as client:
+        canceled = client.cancel(resolve(client, run), force=force, reason=reason)
+    if as_json:
+        print_json(canceled)
+        return
+    typer.echo(f"{canceled.id} of {canceled.job_id} is {canceled.state}")
+
+
+def resolve(client: Client, text: str) -> str:
+    """The id of the run that is meant: an id, the unique end of one, or a job, for its active or else newest run.
+
+    Raises:
+        NotFoundError: no such run, or the job has none yet.
+        InvalidError: several runs end so.
+    """
+    from nomaflow.definitions.problems import near_miss
+
+    end = text.upper().removeprefix("RUN_")
+    if text.lower().startswith("run_") and re.fullmatch(f"{_DIGIT}{{13,}}", end):
+        return f"run_{end}"
+    cards = {card.id: card for card in client.jobs()}
+    if card := cards.get(text):
+        active = [run.id for run in card.active_runs]
+        newest = active or [run.id for run in client.runs_page(job=text, limit=1).items]
+        if not newest:
+            raise NotFoundError(f"{text} has not run yet; start it with `nomaflow run {text}`")
+        return newest[0]
+    if not re.fullmatch(f"{_DIGIT}{{4,}}", end):
+        raise NotFoundError(f"there is no run and no job {text!r}" + near_miss(text, cards))
+    found = [run.id for run in islice(client.runs(limit=500), _SEARCHED) if run.id.endswith(end)]
+    if len(found) > 1:
+        raise InvalidError(f"{len(found)} runs end in {end}: {', '.join(found[:5])}; type more of the id")
+    if not found:
+        raise NotFoundError(f"none of the last {_SEARCHED:,} runs ends in {end}, and there is no job {text!r}")
+    return found[0]
+
+
+def _took(run: RunSummary) -> str:
+    if run.started_at is None:
+        return ""
+    return duration(((run.finished_at or utc_now()) - run.started_at).total_seconds())
+
+
+COMMANDS = (runs, logs, cancel)

@@ -1,0 +1,124 @@
+"""Connectors: the databases, HTTP services and directories that steps talk to, by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from nomaflow.definitions.problems import near_miss
+from nomaflow.definitions.record import Record, Text
+
+BACKENDS = ("sqlite", "duckdb", "postgresql")
+"""The databases that SQL steps can talk to; what stands before `+` or `://` in the URL."""
+
+
+def _check_sql_url(url: str) -> str:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # SQLAlchemy's own message would show the URL, and a URL may hold a password.
+        raise ValueError("is no SQLAlchemy URL; write for example postgresql+psycopg://user@host/database") from None
+    backend = parsed.get_backend_name()
+    if backend not in BACKENDS:
+        raise ValueError(
+            f"names an unknown database {backend!r}; known: {', '.join(BACKENDS)}" + near_miss(backend, BACKENDS)
+        )
+    if parsed.password is not None or any("password" in key.lower() for key in parsed.query):
+        raise ValueError("must not hold a password; name it with password_env or password_file")
+    return url
+
+
+def _check_server_url(url: str, schemes: tuple[str, str]) -> str:
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        # The error's own text may show the URL, and a URL may hold a password.
+        port_is_valid = False
+    if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)) or not port_is_valid or not parts.hostname:
+        raise ValueError(f"must be an address that begins with {schemes[0]}:// or {schemes[1]}://")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a name or password; the connector has its own fields for them")
+    return url
+
+
+def _check_web_url(url: str) -> str:
+    return _check_server_url(url, ("http", "https"))
+
+
+def _check_ldap_url(url: str) -> str:
+    return _check_server_url(url, ("ldap", "ldaps"))
+
+
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
+MaxRuns = Annotated[int, Field(ge=1, le=1000)]
+
+
+class _WithPassword(Record):
+    password_env: EnvName | None = None
+    password_file: FilePath | None = None
+    max_runs: MaxRuns | None = None
+    description: Text = ""
+
+    @model_validator(mode="after")
+    def _one_password(self) -> _WithPassword:
+        if self.password_env and self.password_file:
+            raise ValueError("has both password_env and password_file; keep one of them")
+        return self
+
+
+class SqlConnector(_WithPassword):
+    """A database by its SQLAlchemy URL; a relative file path is relative to the home."""
+
+    kind: Literal["sql"]
+    url: Annotated[str, AfterValidator(_check_sql_url)]
+
+    @property
+    def backend(self) -> str:
+        """`sqlite`, `duckdb` or `postgresql`."""
+        return make_url(self.url).get_backend_name()
+
+
+class HttpAuth(Record):
+    """How requests are signed."""
+
+    type: Literal["none", "basic", "bearer"] = "none"
+    username: str | None = None
+    password_env: EnvName | None = None
+    token_env: EnvName | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> HttpAuth:
+        if self.type == "bearer" and not self.token_env:
+            raise ValueError("of type bearer needs token_env")
+        if self.type == "basic" and not (self.username and self.password_env):
+            raise ValueError("of type basic needs username and password_env")
+        return self
+
+
+class HttpConnector(Record):
+    """An HTTP service."""
+
+    kind: Literal["http"]
+    url: Annotated[str, AfterValidator(_check_web_url)]
+    auth: HttpAuth = HttpAuth()
+    allow_private: bool = False
+    max_runs: MaxRuns | None = None
+    description: Text = ""
+
+
+class LdapConnector(_WithPassword):
+    """A directory."""
+
+    kind: Literal["ldap"]
+    url: Annotated[str, AfterValidator(_check_ldap_url)]
+    bind_dn: str = ""
+    ca_file: FilePath | None = None
+
+
+Connector = Annotated[SqlConnector | HttpConnector | LdapConnector, Field(discriminator="kind")]

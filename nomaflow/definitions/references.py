@@ -1,0 +1,81 @@
+"""What a job refers to outside its own file, and within it by name: connectors, parameters, earlier steps, switches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nomaflow.definitions.job import Job
+from nomaflow.definitions.param import Param
+from nomaflow.definitions.problems import near_miss
+from nomaflow.definitions.settings import Settings
+from nomaflow.definitions.steps.common import StepCommon
+from nomaflow.definitions.tokens import TOKEN
+from nomaflow.definitions.toml_source import Location
+
+type Found = tuple[Location, str]
+
+_KINDS = {"sql_query": "sql", "sql_copy": "sql"}
+"""The kind of connector that a step type works on."""
+
+
+def unknown_references(job: Job, settings: Settings) -> Iterator[Found]:
+    """Each reference that leads nowhere: where it stands, and the rest of a sentence that begins with that field."""
+    yield from _param_connectors(("params",), job.params, settings)
+    for number, schedule in enumerate(job.schedules):
+        for name, value in schedule.params.items():
+            if (param := job.params.get(name)) and param.type == "connector":
+                yield from _connector(("schedules", number, "params", name), value, settings)
+    earlier: list[str] = []
+    for number, step in enumerate(job.steps):
+        where: Location = ("steps", number)
+        if step.type == "shell" and not settings.shell.enabled:
+            message = "is shell, which is switched off here; set enabled = true under [shell] in the settings"
+            yield (*where, "type"), message
+        yield from _param_connectors((*where, "op_kwargs"), job.op_kwargs(step), settings)
+        known = {**job.params, **job.op_kwargs(step)}
+        for path, text in _option_texts(step):
+            if path[-1] == "connector" and not TOKEN.search(text):
+                yield from _connector((*where, *path), text, settings, kind=_KINDS.get(step.type))
+            for message in _unknown_tokens(text, known, earlier):
+                yield (*where, *path), message
+        earlier.append(step.name)
+
+
+def _param_connectors(where: Location, params: Mapping[str, Param], settings: Settings) -> Iterator[Found]:
+    for name, param in params.items():
+        if param.type == "connector" and param.default is not None:
+            yield from _connector((*where, name), param.default, settings)
+
+
+def _connector(where: Location, name: Any, settings: Settings, kind: str | None = None) -> Iterator[Found]:
+    if name not in settings.connectors:
+        yield where, f"names an unknown connector {name!r}" + near_miss(str(name), settings.connectors)
+    elif kind and (actual := settings.connectors[name].kind) != kind:
+        yield where, f"names {name!r}, which is a connector of kind {actual}; this step needs one of kind {kind}"
+
+
+def _option_texts(step: StepCommon) -> Iterator[Found]:
+    for name, value in step.options().items():
+        if name not in step.literal_options:
+            yield from _texts((name,), value)
+
+
+def _texts(where: Location, value: Any) -> Iterator[Found]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts((*where, key), item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _texts((*where, number), item)
+
+
+def _unknown_tokens(text: str, params: Mapping[str, Param], earlier: list[str]) -> Iterator[str]:
+    for word in TOKEN.findall(text):
+        kind, _, name = word.partition(":")
+        if kind == "kw" and name not in params:
+            yield f"has ${{{word}}}, but there is no parameter {name!r}" + near_miss(name, params)
+        elif kind == "out" and (step := name.partition(".")[0]) not in earlier:
+            yield f"has ${{{word}}}, but no earlier step is named {step!r}" + near_miss(step, earlier)

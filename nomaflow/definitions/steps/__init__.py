@@ -1,0 +1,22 @@
+"""The step types: one file each, one line in `STEP_TYPES`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from nomaflow.definitions.steps.common import StepCommon
+from nomaflow.definitions.steps.python import Python
+from nomaflow.definitions.steps.shell import Shell
+from nomaflow.definitions.steps.sql_copy import SqlCopy
+from nomaflow.definitions.steps.sql_query import SqlQuery
+
+STEP_TYPES: dict[str, type[StepCommon]] = {
+    "sql_query": SqlQuery,
+    "sql_copy": SqlCopy,
+    "python": Python,
+    "shell": Shell,
+}
+
+Step = Annotated[SqlQuery | SqlCopy | Python | Shell, Field(discriminator="type")]

@@ -1,0 +1,78 @@
+"""What every step has, whatever its type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from nomaflow.definitions import tokens
+from nomaflow.definitions.record import Number, Record, Seconds
+
+StepName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
+def _with_tokens(text: str) -> str:
+    tokens.check(text)
+    return text
+
+
+OptionText = Annotated[str, Field(min_length=1, max_length=65_536), AfterValidator(_with_tokens)]
+"""Text in which `${…}` is replaced when the step starts."""
+
+ConnectorRef = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}|\$\{(kw|env):[A-Za-z0-9_]+\})$"),
+]
+"""A connector's name, or the parameter that holds it."""
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
+"""A schema, table or column; quoted by the step, so any character but NUL may be in it."""
+
+
+class Retry(Record):
+    """How often a step is tried and how long is waited between the tries."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 1
+    backoff: Annotated[str, Field(pattern="^(fixed|exponential)$")] = "fixed"
+    base_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
+    max_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 600
+
+
+class RetryOverride(Record):
+    """The parts of a job's retry that one step changes."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] | None = None
+    backoff: Annotated[str, Field(pattern="^(fixed|exponential)$")] | None = None
+    base_seconds: Annotated[Number, Field(ge=0, le=86_400)] | None = None
+    max_seconds: Annotated[Number, Field(ge=0, le=86_400)] | None = None
+
+    def over(self, job: Retry) -> Retry:
+        """The job's retry with this step's changes."""
+        return job.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class StepCommon(Record):
+    """The fields of every step. A subclass adds `type` and its options."""
+
+    literal_options: ClassVar[frozenset[str]] = frozenset()
+    """Options in which `${…}` is never replaced: SQL text takes bound parameters instead."""
+
+    name: StepName
+    enabled: bool = True
+    timeout_seconds: Seconds = 3600
+    retry: RetryOverride | None = None
+
+    @property
+    def detail(self) -> str:
+        """One line that says what the step does."""
+        raise NotImplementedError
+
+    def connectors(self) -> Iterator[str]:
+        """The connectors that the options name, `${…}` references included."""
+        yield from ()
+
+    def options(self) -> dict[str, Any]:
+        """The options of the type alone, as JSON."""
+        return self.model_dump(mode="json", by_alias=True, exclude={*StepCommon.model_fields, "type", "op_kwargs"})

@@ -1,0 +1,33 @@
+"""`sql_query`: one SQL statement on one connector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from nomaflow.definitions.record import NonEmpty, Number
+from nomaflow.definitions.steps.common import ConnectorRef, OptionText, StepCommon
+
+BindName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+class SqlQuery(StepCommon):
+    """One statement, read or write; values go in as bound parameters, written `:name` in the text."""
+
+    literal_options: ClassVar = frozenset({"query"})
+
+    type: Literal["sql_query"]
+    connector: ConnectorRef
+    query: NonEmpty
+    params: Annotated[dict[BindName, bool | Number | OptionText], Field(max_length=200)] = {}
+
+    @property
+    def detail(self) -> str:
+        """The connector and the statement's first line."""
+        return f"{self.connector}: {self.query.strip().splitlines()[0][:120]}"
+
+    def connectors(self) -> Iterator[str]:
+        """The one it runs on."""
+        yield self.connector

@@ -1,0 +1,156 @@
+"""Changes to TOML text that leave every other byte as it was."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import tomlkit
+from pydantic import JsonValue
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Item, Table
+
+from nomaflow.definitions.toml_source import BOM
+
+_MARK = "\0"
+
+
+def check_editable(text: str) -> None:
+    """Refuse what one parser takes and the other does not: it could be run and never be edited.
+
+    Raises:
+        ValueError: the rest of a sentence that begins with the file's name.
+    """
+    _document(text)
+
+
+def set_enabled(text: str, enabled: bool) -> str:
+    """The text of a job with `enabled` changed: one token, or one line of our own below the first key.
+
+    Raises:
+        ValueError: the text cannot be changed; the rest of a sentence that begins with the file's name.
+    """
+    bom, body = _split(text)
+    document = _document(text)
+    old = tomllib.loads(body)
+    if old.get("enabled", True) is enabled:
+        return text
+    if "enabled" in document:
+        document["enabled"] = enabled
+        changed = document.as_string()
+    else:
+        line = f"enabled = {str(enabled).lower()}{newline(text)}"
+        at = _after_first_key(document)
+        if at and not body[:at].endswith("\n"):
+            line = newline(text) + line
+        changed = body[:at] + line + body[at:]
+    if tomllib.loads(changed) != {**old, "enabled": enabled}:
+        raise ValueError("holds `enabled` in a place where it cannot be switched; move it to the top of the file")
+    return bom + changed
+
+
+def set_text(text: str, path: tuple[str, ...], value: str) -> str:
+    """The text with one string set: in its place, or below the last key of its table, which is added if need be.
+
+    Raises:
+        ValueError: the text cannot be changed; the rest of a sentence that begins with the file's name.
+    """
+    bom, body = _split(text)
+    document = _document(text)
+    *parents, key = path
+    table: Any = document
+    for number, name in enumerate(parents):
+        if name not in table:
+            table.append(name, tomlkit.table(is_super_table=number < len(parents) - 1))
+        table = table[name]
+    table[key] = value
+    changed = document.as_string()
+    if newline(text) == "\r\n":
+        changed = changed.replace("\r\n", "\n").replace("\n", "\r\n")
+    expected = inner = tomllib.loads(body)
+    for name in parents:
+        inner = inner.setdefault(name, {})
+    inner[key] = value
+    if tomllib.loads(changed) != expected:
+        raise ValueError(f"has its {'.'.join(path)} in a place where it cannot be set; write it by hand")
+    return bom + changed
+
+
+def job_text(values: Mapping[str, JsonValue]) -> str:
+    """A job given as values, as a new file's text: plain keys first, tables after them. Nulls are left out."""
+    document = tomlkit.document()
+    values = {key: value for key, value in values.items() if value is not None and key != "id"}
+    for key in sorted(values, key=lambda key: _is_table(values[key])):
+        document.append(key, _item(values[key], inline=False))
+    return tomlkit.dumps(document)
+
+
+def newline(text: str) -> str:
+    """How the text ends its lines: as its first one does."""
+    first = text.find("\n")
+    return "\r\n" if first > 0 and text[first - 1] == "\r" else "\n"
+
+
+def _split(text: str) -> tuple[str, str]:
+    body = text.removeprefix(BOM)
+    return text[: len(text) - len(body)], body
+
+
+def _document(text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text.removeprefix(BOM))
+    except (TOMLKitError, ValueError) as error:
+        raise ValueError(f"is not valid TOML: {error}") from None
+
+
+def _after_first_key(document: tomlkit.TOMLDocument) -> int:
+    """Where the first plain key's line ends; the start of the file where tables come first."""
+    first = next(((key, item) for key, item in document.body if key is not None), None)
+    if first is None or isinstance(first[1], Table | AoT):
+        return 0
+    first[1].trivia.trail += _MARK
+    at = document.as_string().find(_MARK)
+    return max(at, 0)
+
+
+def _is_table(value: JsonValue) -> bool:
+    return isinstance(value, dict) or _is_table_list(value)
+
+
+def _is_table_list(value: JsonValue) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _item(value: JsonValue, *, inline: bool) -> Item:
+    if isinstance(value, dict):
+        return _table(value, inline=inline)
+    if isinstance(value, list) and _is_table_list(value) and not inline:
+        tables = tomlkit.aot()
+        for item in value:
+            assert isinstance(item, dict)
+            table = _table(item, inline=False)
+            assert isinstance(table, Table)
+            tables.append(table)
+        return tables
+    if isinstance(value, list):
+        array = tomlkit.array()
+        for item in value:
+            array.append(_item(item, inline=True))
+        return array
+    if isinstance(value, str) and "\n" in value:
+        return tomlkit.string(value, multiline=True)
+    return tomlkit.item(value)
+
+
+def _table(values: Mapping[str, JsonValue], *, inline: bool) -> Item:
+    table = tomlkit.inline_table() if inline else tomlkit.table()
+    values = {key: value for key, value in values.items() if value is not None}
+    for key in sorted(values, key=lambda key: _opens_table(key, values[key])):
+        table.append(key, _item(values[key], inline=inline or not _opens_table(key, values[key])))
+    return table
+
+
+def _opens_table(key: str, value: JsonValue) -> bool:
+    """Whether a value reads better under a header of its own than in braces on one line."""
+    return key in ("params", "op_kwargs", "steps") and isinstance(value, dict) and bool(value)

@@ -1,0 +1,183 @@
+"""One run in flight: its record, its log, and every transition of them as a change to be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import trio
+
+from nomaflow.definitions.job import Job
+from nomaflow.engine.cancel import Stop
+from nomaflow.engine.model import Run
+from nomaflow.engine.rows import Change, Happened, late_seconds, run_insert, run_update, step_row
+from nomaflow.engine.run_log import RunLog
+from nomaflow.wire import ActiveRun as ActiveRunCard
+from nomaflow.wire import Run as WireRun
+from nomaflow.wire import RunState, RunSummary, StepError, StepRun, StepState
+
+
+@dataclass(eq=False)
+class ActiveRun:
+    """A run from its acceptance to its end. Every method that changes it gives back the change to record."""
+
+    run: Run
+    job: Job
+    epoch: int
+    now: Callable[[], datetime]
+    log: RunLog = field(default_factory=RunLog)
+    stop: Stop | None = None
+    stop_asked: trio.Event = field(default_factory=trio.Event)
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    def accepted(self) -> Change:
+        """QUEUED."""
+        return Change(
+            inserted=[run_insert(self.run, self.epoch)], events=[self._run_event(self.run.actor.triggered_by)]
+        )
+
+    def began(self) -> Change:
+        """RUNNING."""
+        run = self.run
+        run.state, run.started_at, run.wait_reason = RunState.RUNNING, self.now(), None
+        return Change(updated=[run_update(run)], events=[self._run_event()])
+
+    def canceling(self, stop: Stop) -> Change:
+        """CANCELING: the request is on record before anything is stopped."""
+        run = self.run
+        run.state, run.reason, run.receipt = RunState.CANCELING, stop.reason, stop.receipt()
+        return Change(updated=[run_update(run)], events=[self._run_event(stop.by)])
+
+    def finished(self, state: RunState, reason: str | None) -> tuple[Run, Change]:
+        """The run as it will be when its end is on disk, and that change.
+
+        Until then nobody is shown an end: a run that is seen to be over stays over, and its job can run again.
+        """
+        run = replace(self.run, state=state, finished_at=self.now(), wait_reason=None, reason=reason or self.run.reason)
+        if self.stop is not None and self.stop.kind != "timeout":
+            run.receipt = self.stop.receipt()
+        who = self.stop.by if self.stop else None
+        return run, Change(updated=[run_update(run)], events=[self._run_event(who, run)])
+
+    def step_began(self, position: int) -> Change:
+        """A try of a step."""
+        step = self.run.steps[position]
+        self.run.step_index = position + 1
+        step.state, step.started_at = StepState.RUNNING, step.started_at or self.now()
+        step.attempt += 1
+        step.progress = None
+        return Change(updated=[run_update(self.run)], events=[self._step_event(step)])
+
+    def step_ended(
+        self,
+        position: int,
+        state: StepState,
+        *,
+        reason: str | None = None,
+        error: StepError | None = None,
+        output: dict[str, Any] | None = None,
+        rows_affected: int | None = None,
+    ) -> Change:
+        """The end of a step, or that it never began."""
+        step = self.run.steps[position]
+        step.state, step.reason, step.error = state, reason, error
+        step.output, step.rows_affected = output, rows_affected
+        step.finished_at = self.now() if step.started_at else None
+        return Change(
+            steps=[step_row(self.run.id, position, step)],
+            events=[self._step_event(step)],
+            updated=[run_update(self.run)],
+        )
+
+    def step_waits(self, position: int) -> Change:
+        """The next try is due at the last attempt's `retry_at`."""
+        return Change(events=[self._step_event(self.run.steps[position])])
+
+    def progress(self, position: int) -> Happened:
+        """How far a step is; told, not stored."""
+        return self._step_event(self.run.steps[position])
+
+    def summary(self) -> RunSummary:
+        """As a list shows it."""
+        return self._summary(self.run)
+
+    def record(self) -> WireRun:
+        """As it is now, whole; a copy that does not change when the run goes on."""
+        return WireRun.model_construct(
+            **self._fields(self.run),
+            artifacts=[],
+            plan=self.run.plan,
+            steps=[step.model_copy(update={"attempts": list(step.attempts)}) for step in self.run.steps],
+            receipt=self.stop.receipt() if self.stop and self.run.receipt else self.run.receipt,
+        )
+
+    def card(self) -> ActiveRunCard:
+        """As the job's card shows it."""
+        run = self.run
+        return ActiveRunCard(
+            id=run.id,
+            state=run.state,
+            step_index=run.step_index,
+            step_name=run.steps[run.step_index - 1].name if run.step_index else None,
+            step_count=len(run.steps),
+            started_at=run.started_at,
+            expected_end_at=self.expected_end_at,
+        )
+
+    @property
+    def expected_end_at(self) -> datetime | None:
+        """When a run that goes as the ones before it will be over."""
+        if self.run.started_at is None or self.run.expected_seconds is None:
+            return None
+        return self.run.started_at + timedelta(seconds=self.run.expected_seconds)
+
+    def _summary(self, run: Run) -> RunSummary:
+        return RunSummary.model_construct(**self._fields(run))
+
+    def _fields(self, run: Run) -> dict[str, Any]:
+        return {
+            "id": run.id,
+            "job_id": run.job_id,
+            "state": run.state,
+            "reason": run.reason,
+            "queued_at": run.queued_at,
+            "started_at": run.started_at,
+            "finished_at": run.finished_at,
+            "triggered_by": run.actor.triggered_by,
+            "via": run.actor.surface,
+            "schedule": run.schedule,
+            "scheduled_at": run.scheduled_at,
+            "late_seconds": late_seconds(run.scheduled_at, run.started_at),
+            "replay_of": run.replay_of,
+            "parent_run": run.parent_run,
+            "log_level": run.plan.log_level,
+            "etag": run.etag,
+            "step_index": run.step_index,
+            "step_count": len(run.steps),
+            "step_summary": run.step_summary,
+            "rows_affected": run.rows_affected,
+            "wait_reason": run.wait_reason,
+            "expected_end_at": self.expected_end_at,
+        }
+
+    def _run_event(self, who: str | None = None, run: Run | None = None) -> Happened:
+        run = run or self.run
+        return Happened(
+            self.now(),
+            "run",
+            run.job_id,
+            run.id,
+            state=run.state,
+            who=who,
+            reason=run.reason,
+            record=self._summary(run),
+        )
+
+    def _step_event(self, step: StepRun) -> Happened:
+        snapshot = step.model_copy(update={"attempts": list(step.attempts)})
+        run = self.run
+        return Happened(
+            self.now(), "step", run.job_id, run.id, step.name, step.state, reason=step.reason, record=snapshot
+        )

@@ -1,0 +1,219 @@
+"""One try of one step on one worker: what goes in, what comes back, and how it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from nomaflow.definitions.steps import STEP_TYPES
+from nomaflow.definitions.steps.common import StepCommon
+from nomaflow.definitions.tokens import DATES
+from nomaflow.engine import cancel
+from nomaflow.engine.active import ActiveRun
+from nomaflow.engine.cancel import Stop
+from nomaflow.engine.feed import Feed
+from nomaflow.engine.ports import Policy, Secrets, Worker
+from nomaflow.engine.recorder import Recorder
+from nomaflow.engine.rows import log_row
+from nomaflow.launch.plan import PlannedStep
+from nomaflow.launch.substitution import SubstitutionError, substitute
+from nomaflow.wire import Progress, StepError, StepState
+from nomaflow.worker.protocol import Message
+
+PROGRESS_SECONDS = 0.2
+"""How often a step's progress is told at most; people see no more, and each telling costs every follower."""
+
+SQL_TYPES = ("sql_query", "sql_copy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a try ended. `may_retry` is False where another try would be wrong."""
+
+    state: StepState
+    reason: str | None = None
+    error: StepError | None = None
+    output: dict[str, Any] | None = None
+    rows_affected: int | None = None
+    may_retry: bool = True
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every attempt is given."""
+
+    home: Path
+    import_root: Path
+    secrets: Secrets
+    policy: Policy
+    recorder: Recorder
+    feed: Feed
+
+
+class Attempt:
+    """One try, from the spec to the outcome."""
+
+    def __init__(
+        self, around: Surroundings, active: ActiveRun, step: StepCommon, position: int, worker: Worker
+    ) -> None:
+        self._around, self._active, self._step, self._worker = around, active, step, worker
+        self._position = position
+        self._record = active.run.steps[position]
+        self._told_at = float("-inf")
+        self._asks: list[dict[str, Any]] = []
+        self._asked = trio.Event()
+
+    async def run(self, spec: Message, *, grace_seconds: float) -> Message:
+        """Send the step and serve it until it ends; stop it when the run is asked to stop or its time is over.
+
+        Returns:
+            The worker's last message; with `stopped`, a `cancel.Stop`, where the ladder was begun.
+        """
+        stopped: Stop | None = None
+
+        async def stop_when_asked() -> None:
+            nonlocal stopped
+            with trio.move_on_after(self._step.timeout_seconds):
+                await self._active.stop_asked.wait()
+            now = self._active.now
+            stopped = self._active.stop or Stop("timeout", "timeout_seconds", now())
+            await cancel.climb(self._worker, stopped, grace_seconds=grace_seconds, now=now)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_when_asked)
+            nursery.start_soon(self._answer_asks)
+            end = await self._worker.run_step(spec, self._take)
+            nursery.cancel_scope.cancel()
+        return {**end, "stopped": stopped} if stopped is not None else end
+
+    def spec(self, planned: PlannedStep, types: Mapping[str, str]) -> Message:
+        """What the worker needs to run the step.
+
+        Raises:
+            SubstitutionError: an option refers to something that is not there.
+        """
+        run, step = self._active.run, self._step
+        kwargs = {name: self._revealed(name, value, types) for name, value in planned.values().items()}
+        options = substitute(
+            step.options(),
+            literal=STEP_TYPES[planned.type].literal_options,
+            kwargs=kwargs,
+            outputs={earlier.name: earlier.output for earlier in run.steps if earlier.output is not None},
+            context={
+                "run_id": run.id,
+                "job_id": run.job_id,
+                "step": step.name,
+                "triggered_by": run.actor.triggered_by,
+                **{name: str(day(run.queued_at.date())) for name, day in DATES.items()},
+            },
+            environment=self._environment,
+        )
+        if planned.type == "python":
+            options |= {"types": dict(types), "import_root": str(self._around.import_root)}
+        return {
+            "type": planned.type,
+            "run_id": run.id,
+            "job_id": run.job_id,
+            "step": step.name,
+            "attempt": self._record.attempt,
+            "log_level": run.plan.log_level,
+            "session_user": run.actor.triggered_by,
+            "kwargs": kwargs,
+            "options": options,
+            "outputs": {
+                earlier.name: {"output": earlier.output or {}, "status": earlier.state.value}
+                for earlier in run.steps[: self._position]
+            },
+            "home": str(self._around.home),
+            "import_root": str(self._around.import_root),
+        }
+
+    def outcome(self, end: Message) -> Outcome:
+        """What the last message means, given why the step was stopped."""
+        stopped: Stop | None = end.get("stopped")
+        if "done" in end:
+            done = end["done"]
+            return Outcome(
+                StepState.SUCCEEDED, output=self._masked(done["output"]), rows_affected=done["rows_affected"]
+            )
+        if "failed" in end:
+            return Outcome(StepState.FAILED, error=StepError(**self._masked(end["failed"])))
+        if stopped is None:
+            return Outcome(
+                StepState.FAILED, error=StepError(type="WorkerDied", message=end.get("died", "canceled itself"))
+            )
+        if stopped.kind == "timeout":
+            message = f"timed out after {self._step.timeout_seconds:g} s"
+            return Outcome(StepState.FAILED, reason=message, error=StepError(type="TimeoutError", message=message))
+        if stopped.kind == "shutdown":
+            return Outcome(StepState.FAILED, reason=stopped.reason, may_retry=False)
+        return Outcome(StepState.CANCELED, reason=f"canceled by {stopped.by}", may_retry=False)
+
+    def say(self, level: str, text: str, *, stream: str = "engine", at: float | None = None) -> None:
+        """A line of the run's log."""
+        moment = at if at is not None else self._active.now().timestamp()
+        lines = self._active.log.take(
+            moment, level, text, step=self._step.name, attempt=self._record.attempt, stream=stream
+        )
+        self._around.recorder.take_lines([log_row(self._active.run.id, line) for line in lines])
+
+    def _take(self, message: Message) -> None:
+        if "log" in message:
+            for at, level, stream, text in message["log"]:
+                self.say(level, text, stream=stream, at=at)
+        elif "progress" in message:
+            self._record.progress = Progress(**self._masked(message["progress"]))
+            if trio.current_time() - self._told_at >= PROGRESS_SECONDS:
+                self._told_at = trio.current_time()
+                self._around.feed.tell(self._active.progress(self._position))
+        elif "ask" in message:
+            self._asks.append(message["ask"])
+            self._asked.set()
+
+    async def _answer_asks(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked = trio.Event()
+            while self._asks:
+                ask = self._asks.pop(0)
+                await self._worker.send({"answer": {"ask": ask["ask"], **self._answer(ask["connector"])}})
+
+    def _answer(self, name: str) -> dict[str, Any]:
+        run = self._active.run
+        if not self._around.policy.may_use_connector(run.actor, name):
+            return {"error": f"{run.actor.triggered_by} may not use the connector {name!r}; an admin can grant it"}
+        try:
+            resolved = self._around.secrets.connector(name)
+        except LookupError as error:
+            return {"error": str(error.args[0])}
+        self._active.log.hide(resolved.secrets)
+        return {"connector": {**resolved.spec, "application_name": f"nomaflow {run.id}/{self._step.name}"}}
+
+    def _revealed(self, name: str, value: Any, types: Mapping[str, str]) -> Any:
+        if types.get(name) != "secret" or value is None:
+            return value
+        try:
+            secret = self._around.secrets.secret(value)
+        except LookupError as error:
+            raise SubstitutionError(f"the parameter {name!r}: {error.args[0]}") from None
+        self._active.log.hide([secret])
+        return secret
+
+    def _environment(self, name: str) -> str | None:
+        value = self._around.secrets.environment(name)
+        if value is not None:
+            self._active.log.hide([value])
+        return value
+
+    def _masked(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._active.log.masked(value)
+        if isinstance(value, dict):
+            return {key: self._masked(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._masked(item) for item in value]
+        return value

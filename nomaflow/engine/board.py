@@ -1,0 +1,47 @@
+"""The current state of every job, in memory: runs in flight and the newest ended ones; rebuilt at start."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+from nomaflow.wire import RecentRun, RunState, RunSummary
+
+RECENT = 20
+
+
+class Board:
+    """What the cards and the admission need to know without asking the store."""
+
+    def __init__(self, newest_first: Iterable[RunSummary]) -> None:
+        self._recent: dict[str, deque[RunSummary]] = defaultdict(lambda: deque(maxlen=RECENT))
+        for summary in reversed(list(newest_first)):
+            self._recent[summary.job_id].append(summary)
+
+    def ended(self, summary: RunSummary) -> None:
+        """A run of the job is over."""
+        self._recent[summary.job_id].append(summary)
+
+    def last(self, job_id: str) -> RunSummary | None:
+        """The newest ended run."""
+        recent = self._recent.get(job_id)
+        return recent[-1] if recent else None
+
+    def recent(self, job_id: str) -> list[RecentRun]:
+        """The newest ended runs, oldest first."""
+        return [
+            RecentRun(run_id=summary.id, state=summary.state, seconds=seconds(summary))
+            for summary in self._recent.get(job_id, ())
+        ]
+
+    def good_seconds(self, job_id: str) -> list[float]:
+        """How long the newest good runs took."""
+        known = [seconds(run) for run in self._recent.get(job_id, ()) if run.state is RunState.SUCCEEDED]
+        return [value for value in known if value is not None]
+
+
+def seconds(summary: RunSummary) -> float | None:
+    """From a run's start to its end."""
+    if summary.started_at is None or summary.finished_at is None:
+        return None
+    return (summary.finished_at - summary.started_at).total_seconds()

@@ -1,0 +1,90 @@
+"""The cancel ladder: ask softly, then end the process group, and prove that nothing of it is left."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import trio
+
+from nomaflow.engine.ports import Worker
+from nomaflow.wire import Receipt, Rung
+
+TERM_SECONDS = 5.0
+FORCED_TERM_SECONDS = 1.0
+STUCK_SECONDS = 1.0
+
+
+@dataclass
+class Stop:
+    """A request to stop a run or step. `forced` may be set later, by a second request."""
+
+    kind: Literal["cancel", "timeout", "shutdown"]
+    by: str
+    requested_at: datetime
+    reason: str | None = None
+    force: bool = False
+    rungs: list[Rung] = field(default_factory=list)
+    forced: trio.Event = field(default_factory=trio.Event)
+    proof: str | None = None
+    survivors: list[str] = field(default_factory=list)
+    rolled_back: bool | Literal["unknown"] = "unknown"
+
+    def __post_init__(self) -> None:
+        if self.force:
+            self.forced.set()
+
+    def hurry(self) -> None:
+        """Skip what is left of the grace."""
+        self.force = True
+        self.forced.set()
+
+    def receipt(self) -> Receipt:
+        """As a run shows it."""
+        return Receipt(
+            requested_at=self.requested_at,
+            requested_by=self.by,
+            reason=self.reason,
+            force=self.force,
+            rungs=[rung.model_copy() for rung in self.rungs],
+            rolled_back=self.rolled_back,
+            survivors=list(self.survivors),
+            proof=self.proof,
+        )
+
+
+async def climb(worker: Worker, stop: Stop, *, grace_seconds: float, now: Callable[[], datetime]) -> None:
+    """Go up the ladder; the caller cancels this as soon as the step has ended.
+
+    Soft first (a driver's cancel, `CancelledError`, an interrupt), SIGTERM to the group after the grace, SIGKILL
+    after another wait. With force there is no grace and a shorter wait.
+    """
+    stop.rungs.append(Rung(rung="soft cancel", started_at=now(), result="the step was asked to stop"))
+    await worker.send({"cancel": f"{stop.kind} by {stop.by}"})
+    with trio.move_on_after(grace_seconds):
+        await stop.forced.wait()
+    for rung, number in (("SIGTERM", signal.SIGTERM), ("SIGKILL", signal.SIGKILL)):
+        stop.rungs[-1].ended_at = now()
+        stop.rungs[-1].result = "the step went on"
+        stop.rungs.append(Rung(rung=rung, started_at=now(), result="sent to the process group"))
+        worker.signal(number)
+        await trio.sleep(FORCED_TERM_SECONDS if stop.force else TERM_SECONDS)
+
+
+async def prove(worker: Worker, stop: Stop, *, now: Callable[[], datetime], stuck: Callable[[], None]) -> None:
+    """Return when the process group is gone; ask `stuck` to tell it while processes hang in the kernel."""
+    if stop.rungs:
+        stop.rungs[-1].ended_at = now()
+        if stop.rungs[-1].rung == "soft cancel":
+            stop.rungs[-1].result = "the step ended"
+        else:
+            stop.rungs[-1].result = "the process group ended"
+    while left := await worker.kill():
+        stop.survivors = [f"process {pid}" for pid in left]
+        stuck()
+        await trio.sleep(STUCK_SECONDS)
+    stop.survivors = []
+    stop.proof = f"process {worker.pid} is reaped and its group is empty"

@@ -1,0 +1,135 @@
+"""The engine as one object: every verb that the API knows, each passed to the part that has it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from nomaflow.definitions.steps import STEP_TYPES
+from nomaflow.engine.connectors import Connectors
+from nomaflow.engine.feed import Feed
+from nomaflow.engine.jobs import Jobs
+from nomaflow.engine.model import Actor
+from nomaflow.engine.query import Cursor, Idempotency, LogQuery, Reset, RunQuery
+from nomaflow.engine.runs import Runs
+from nomaflow.wire import (
+    CheckResult,
+    ConnectorInfo,
+    ConnectorTest,
+    Duration,
+    Event,
+    Form,
+    JobCard,
+    JobChange,
+    JobDocument,
+    Launch,
+    LogLine,
+    LogPage,
+    Page,
+    Plan,
+    ReloadResult,
+    Run,
+    RunSummary,
+    StepTypeInfo,
+    Why,
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """See `nomaflow.api.port.Engine` for what each verb promises."""
+
+    jobs: Jobs
+    history: Runs
+    feed: Feed
+    all_connectors: Connectors
+    reasons_not_ready: Callable[[], list[str]]
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.feed.epoch, self.feed.seq)
+
+    def not_ready(self) -> list[str]:
+        return self.reasons_not_ready()
+
+    def cards(self) -> list[JobCard]:
+        return self.jobs.cards()
+
+    def card(self, job_id: str) -> JobCard:
+        return self.jobs.card(job_id)
+
+    def job(self, job_id: str) -> JobDocument:
+        return self.jobs.document(job_id)
+
+    def check_job(self, job_id: str, toml: str) -> CheckResult:
+        return self.jobs.check(job_id, toml)
+
+    async def create_job(self, change: JobChange, actor: Actor) -> JobDocument:
+        return await self.jobs.create(change, actor)
+
+    async def save_job(self, job_id: str, change: JobChange, if_match: str, actor: Actor) -> JobDocument:
+        return await self.jobs.save(job_id, change, if_match, actor)
+
+    async def delete_job(self, job_id: str, if_match: str, actor: Actor) -> None:
+        await self.jobs.delete(job_id, if_match, actor)
+
+    async def set_enabled(self, job_id: str, enabled: bool, reason: str | None, actor: Actor) -> JobCard:
+        return await self.jobs.set_enabled(job_id, enabled, reason, actor)
+
+    async def reload(self, actor: Actor) -> ReloadResult:
+        return await self.jobs.reload(actor)
+
+    def form(self, job_id: str) -> Form:
+        return self.jobs.form(job_id)
+
+    def plan(self, job_id: str, launch: Launch) -> Plan:
+        return self.jobs.plan(job_id, launch)
+
+    async def launch(
+        self, job_id: str, launch: Launch, actor: Actor, idempotency: Idempotency | None
+    ) -> tuple[Run, bool]:
+        return await self.history.launch(job_id, launch, actor, idempotency)
+
+    def why(self, job_id: str) -> Why:
+        return self.jobs.why(job_id)
+
+    async def durations(self, job_id: str, limit: int) -> list[Duration]:
+        return await self.history.durations(job_id, limit)
+
+    async def runs(self, query: RunQuery) -> Page[RunSummary]:
+        return await self.history.runs(query)
+
+    async def run(self, run_id: str) -> Run:
+        return await self.history.run(run_id)
+
+    async def cancel(self, run_id: str, actor: Actor, *, force: bool, reason: str | None) -> Run:
+        return await self.history.cancel(run_id, actor, force=force, reason=reason)
+
+    async def log(self, run_id: str, query: LogQuery) -> LogPage:
+        return await self.history.log(run_id, query)
+
+    def follow_log(self, run_id: str, after: int) -> AsyncIterator[LogLine]:
+        return self.history.follow_log(run_id, after)
+
+    async def follow_events(self, after: Cursor | None) -> AsyncIterator[Event | Reset]:
+        if after is not None and not self.feed.holds(after.epoch, after.seq):
+            after = self.cursor
+            yield Reset(after)
+        async for event in self.feed.follow(after.seq if after else self.feed.seq):
+            yield event if event is not None else Reset(self.cursor)
+
+    def connectors(self) -> list[ConnectorInfo]:
+        return self.all_connectors.all()
+
+    async def test_connector(self, name: str, actor: Actor) -> ConnectorTest:
+        return await self.all_connectors.test(name, actor)
+
+    def step_types(self) -> list[StepTypeInfo]:
+        return [
+            StepTypeInfo(
+                type=name,
+                description=(record.__doc__ or "").split("\n")[0],
+                options=record.model_json_schema(by_alias=True),
+            )
+            for name, record in STEP_TYPES.items()
+        ]

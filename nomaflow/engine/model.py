@@ -1,0 +1,84 @@
+"""What happened: the records that the engine keeps in memory for runs in flight, and who asked for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from nomaflow.definitions.settings import Settings
+from nomaflow.launch.plan import Plan
+from nomaflow.wire import Receipt, RunState, StepRun, StepState
+
+INTERRUPTED_RESTARTED = "interrupted: engine restarted"
+INTERRUPTED_STOPPED = "interrupted: engine stopped"
+
+
+@dataclass
+class InForce:
+    """The settings that hold now; a reload puts others in, and whoever needs them asks at each use."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks, and from which surface. For a cron fire the surface is `cron` and the account the schedule's name."""
+
+    account: str
+    surface: str
+
+    @property
+    def triggered_by(self) -> str:
+        """As a run stores it: `user:ana` from the dashboard, else `<surface>:ana`; `cron` or `cron:<schedule>`."""
+        if self.surface == "web":
+            return f"user:{self.account}"
+        return f"{self.surface}:{self.account}" if self.account else self.surface
+
+
+@dataclass
+class Run:
+    """A run in flight, changed only by the runner. Ended runs live in the store alone."""
+
+    id: str
+    job_id: str
+    plan: Plan
+    steps: list[StepRun]
+    actor: Actor
+    etag: str
+    queued_at: datetime
+    state: RunState = RunState.QUEUED
+    reason: str | None = None
+    wait_reason: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    schedule: str | None = None
+    scheduled_at: datetime | None = None
+    replay_of: str | None = None
+    parent_run: str | None = None
+    step_index: int = 0
+    receipt: Receipt | None = None
+    expected_seconds: float | None = None
+
+    @property
+    def rows_affected(self) -> int | None:
+        """The sum over the steps that know theirs."""
+        known = [step.rows_affected for step in self.steps if step.rows_affected is not None]
+        return sum(known) if known else None
+
+    @property
+    def step_summary(self) -> str:
+        """`7 / 7 ✓`, or how far it came and where it failed."""
+        return step_summary(self.steps)
+
+
+def step_summary(steps: list[StepRun]) -> str:
+    """How many steps did what they should, and which one failed."""
+    total = len(steps)
+    well = sum(step.state is StepState.SUCCEEDED for step in steps)
+    failed = next((step.name for step in steps if step.state is StepState.FAILED), None)
+    if failed:
+        return f"{well} / {total} — failed at {failed}"
+    skipped = sum((step.reason or "").startswith("skipped") for step in steps)
+    if well + skipped == total:
+        return f"{well} / {total} ✓" if not skipped else f"{well} / {total} ✓, {skipped} skipped"
+    return f"{well} / {total}"

@@ -1,0 +1,163 @@
+"""Makes changes durable, in order, in groups.
+
+One task takes all that waits and commits it together in the store's thread: a statement costs more than an fsync, so
+the more runs are busy, the cheaper each change gets. A caller waits for its own durability only. Log lines ride on the
+next commit, at most `LOG_DELAY_SECONDS` later and always before the change that ends their step, since that comes
+after them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import trio
+
+from nomaflow.engine.feed import Feed
+from nomaflow.engine.rows import Change, Row
+from nomaflow.engine.store import Store
+from nomaflow.errors import NotReadyError
+
+LOG_DELAY_SECONDS = 0.25
+MAX_GROUP = 1000
+
+log = logging.getLogger(__name__)
+
+Offload = Callable[[Callable[[], None]], Awaitable[Any]]
+
+
+class Ticket:
+    """A change that was handed in."""
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.error: Exception | None = None
+        self._done = trio.Event()
+
+    async def wait_durable(self) -> None:
+        """Return when the change is on disk.
+
+        Raises:
+            NotReadyError: it could not be written.
+        """
+        await self._done.wait()
+        if self.error is not None:
+            raise NotReadyError(f"the run store did not take the change: {self.error}") from self.error
+
+    def settle(self, error: Exception | None = None) -> None:
+        """Wake who waits."""
+        self.error = error
+        self._done.set()
+
+
+class Recorder:
+    """The store's one writer. `failed` says why the last commit failed, until one succeeds again."""
+
+    def __init__(self, store: Store, feed: Feed, offload: Offload | None = None) -> None:
+        self._store, self._feed = store, feed
+        limiter = trio.CapacityLimiter(1)
+        self._offload: Offload = offload or partial(trio.to_thread.run_sync, limiter=limiter)
+        self._send, self._receive = trio.open_memory_channel[Ticket](math.inf)
+        self._log_rows: list[Row] = []
+        self._lines_wait = trio.Event()
+        self.failed: str | None = None
+
+    def submit(self, change: Change) -> Ticket:
+        """Hand in a change without waiting; changes are written in the order they come."""
+        ticket = Ticket(change)
+        if change.is_empty():
+            ticket.settle()
+            return ticket
+        try:
+            self._send.send_nowait(ticket)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            ticket.settle(NotReadyError("the engine is stopping"))
+        return ticket
+
+    async def record(self, change: Change) -> None:
+        """Hand in a change and wait until it is on disk.
+
+        Canceled: the change is written all the same; the recorder does not stop with its caller.
+
+        Raises:
+            NotReadyError: it could not be written.
+        """
+        await self.submit(change).wait_durable()
+
+    def take_lines(self, rows: Sequence[Row]) -> None:
+        """Log lines, to be written with the next commit."""
+        self._log_rows += rows
+        self._lines_wait.set()
+
+    def close(self) -> None:
+        """Take no more changes; `run` returns when all are written."""
+        self._send.close()
+        self._lines_wait.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit until closed. Shielded: what was handed in is written also when the engine is being canceled."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._flush_lines)
+                task_status.started()
+                async with self._receive:
+                    async for ticket in self._receive:
+                        await self._commit(self._group(ticket))
+                await self._commit([])
+                nursery.cancel_scope.cancel()
+
+    def _group(self, first: Ticket) -> list[Ticket]:
+        tickets = [first]
+        while len(tickets) < MAX_GROUP:
+            try:
+                tickets.append(self._receive.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+        return tickets
+
+    async def _flush_lines(self) -> None:
+        """Hand in an empty change when lines have waited long enough for another one to carry them."""
+        while True:
+            await self._lines_wait.wait()
+            await trio.sleep(LOG_DELAY_SECONDS)
+            self._lines_wait = trio.Event()
+            if self._log_rows:
+                try:
+                    self._send.send_nowait(Ticket(Change()))
+                except trio.ClosedResourceError:
+                    return
+
+    async def _commit(self, tickets: list[Ticket]) -> None:
+        rows, self._log_rows = self._log_rows, []
+        changes = [ticket.change for ticket in tickets if not ticket.change.is_empty()]
+        if not changes and not rows:
+            for ticket in tickets:
+                ticket.settle()
+            return
+        if await self._try(changes, rows) is None:
+            for ticket in tickets:
+                self._settle(ticket, None)
+            return
+        # One bad change must not hurt its neighbours: all were rolled back, so each is tried alone.
+        if rows and (error := await self._try([], rows)):
+            log.error("%d log lines could not be written: %s", len(rows), error)
+        for ticket in tickets:
+            self._settle(ticket, await self._try([ticket.change], []))
+
+    async def _try(self, changes: list[Change], rows: list[Row]) -> Exception | None:
+        try:
+            await self._offload(partial(self._store.commit, changes, rows))
+        except Exception as error:
+            log.exception("a commit of %d changes failed", len(changes))
+            self.failed = str(error)
+            return error
+        self.failed = None
+        return None
+
+    def _settle(self, ticket: Ticket, error: Exception | None) -> None:
+        if error is None:
+            self._feed.publish(ticket.change.events)
+        ticket.settle(error)

@@ -1,0 +1,292 @@
+"""Records to rows of the store and back. Instants are naive UTC in rows and aware UTC in records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from nomaflow.engine.model import Actor, Run
+from nomaflow.launch.plan import Plan
+from nomaflow.seams import run_id_of, run_number
+from nomaflow.wire import Attempt, LogLine, Receipt, RunState, RunSummary, StepError, StepRun, StepState
+from nomaflow.wire import Run as WireRun
+
+Row = tuple[Any, ...]
+
+RUN_COLUMNS = [
+    "id",
+    "job_id",
+    "state",
+    "reason",
+    "queued_at",
+    "started_at",
+    "finished_at",
+    "account",
+    "via",
+    "schedule",
+    "scheduled_at",
+    "replay_of",
+    "parent_run",
+    "log_level",
+    "etag",
+    "step_index",
+    "step_count",
+    "step_summary",
+    "rows_affected",
+    "plan",
+    "receipt",
+    "epoch",
+]
+RUN_CHANGES = [
+    "id",
+    "state",
+    "reason",
+    "started_at",
+    "finished_at",
+    "step_index",
+    "step_summary",
+    "rows_affected",
+    "receipt",
+]
+STEP_COLUMNS = [
+    "run_id",
+    "position",
+    "name",
+    "type",
+    "state",
+    "reason",
+    "attempt",
+    "attempts",
+    "started_at",
+    "finished_at",
+    "rows_affected",
+    "output",
+    "error",
+]
+
+_ATTEMPTS = TypeAdapter(list[Attempt])
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One transition that is to be recorded, and the record of it that followers are sent."""
+
+    happened_at: datetime
+    kind: str
+    job_id: str | None = None
+    run_id: str | None = None
+    step: str | None = None
+    state: str | None = None
+    who: str | None = None
+    reason: str | None = None
+    record: BaseModel | None = None
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """An idempotency key and the run that it started."""
+
+    account: str
+    route: str
+    key: str
+    body_hash: str
+    run_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """A sign-in."""
+
+    token_hash: str
+    account: str
+    surface: str
+    credential: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass
+class Change:
+    """What is committed together, or not at all."""
+
+    events: list[Happened] = field(default_factory=list)
+    inserted: list[Row] = field(default_factory=list)
+    updated: list[Row] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
+    keys: list[KeyRow] = field(default_factory=list)
+    sessions: list[SessionRow] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (
+            self.events or self.inserted or self.updated or self.steps or self.keys or self.sessions or self.revoked
+        )
+
+
+def naive(instant: datetime | None) -> datetime | None:
+    """As a TIMESTAMP column takes it."""
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant else None
+
+
+def aware(instant: datetime | None) -> datetime | None:
+    """As a record holds it."""
+    return instant.replace(tzinfo=UTC) if instant else None
+
+
+def run_insert(run: Run, epoch: int) -> Row:
+    """A new run, in the order of `RUN_COLUMNS`."""
+    return (
+        run_number(run.id),
+        run.job_id,
+        run.state.value,
+        run.reason,
+        naive(run.queued_at),
+        naive(run.started_at),
+        naive(run.finished_at),
+        run.actor.account,
+        run.actor.surface,
+        run.schedule,
+        naive(run.scheduled_at),
+        run_number(run.replay_of) if run.replay_of else None,
+        run_number(run.parent_run) if run.parent_run else None,
+        run.plan.log_level,
+        run.etag,
+        run.step_index,
+        len(run.steps),
+        run.step_summary,
+        run.rows_affected,
+        run.plan.model_dump_json(),
+        _json(run.receipt),
+        epoch,
+    )
+
+
+def run_update(run: Run) -> Row:
+    """What changes of a run, in the order of `RUN_CHANGES`."""
+    return (
+        run_number(run.id),
+        run.state.value,
+        run.reason,
+        naive(run.started_at),
+        naive(run.finished_at),
+        run.step_index,
+        run.step_summary,
+        run.rows_affected,
+        _json(run.receipt),
+    )
+
+
+def step_row(run_id: str, position: int, step: StepRun) -> Row:
+    """An ended step, in the order of `STEP_COLUMNS`."""
+    return (
+        run_number(run_id),
+        position,
+        step.name,
+        step.type,
+        step.state.value,
+        step.reason,
+        step.attempt,
+        _ATTEMPTS.dump_json(step.attempts).decode(),
+        naive(step.started_at),
+        naive(step.finished_at),
+        step.rows_affected,
+        json.dumps(step.output) if step.output is not None else None,
+        _json(step.error),
+    )
+
+
+def log_row(run_id: str, line: LogLine) -> Row:
+    """A log line."""
+    return (
+        run_number(run_id),
+        line.seq,
+        naive(line.ts),
+        line.level,
+        line.step,
+        line.attempt,
+        line.stream,
+        # A lone surrogate cannot be stored as UTF-8.
+        line.text.encode("utf-8", "backslashreplace").decode(),
+    )
+
+
+def log_line(row: Row) -> LogLine:
+    """A stored line, without its run."""
+    seq, ts, level, step, attempt, stream, text = row
+    return LogLine(seq=seq, ts=ts, level=level, step=step, attempt=attempt, stream=stream, text=text)
+
+
+def run_summary(row: Row) -> RunSummary:
+    """A row of `RUN_COLUMNS` as a list shows it."""
+    return RunSummary.model_construct(**_fields(row))
+
+
+def run_record(row: Row, steps: Sequence[Row]) -> WireRun:
+    """A row of `RUN_COLUMNS` with the rows of its ended steps; steps that never began come from the plan."""
+    plan = Plan.model_validate_json(row[RUN_COLUMNS.index("plan")])
+    ended = {step[1]: step_record(step) for step in steps}
+    receipt = row[RUN_COLUMNS.index("receipt")]
+    return WireRun(
+        **_fields(row),
+        plan=plan,
+        steps=[
+            ended.get(position, StepRun(name=planned.name, type=planned.type, reason=planned.reason))
+            for position, planned in enumerate(plan.steps)
+        ],
+        receipt=Receipt.model_validate_json(receipt) if receipt else None,
+    )
+
+
+def step_record(row: Row) -> StepRun:
+    """A row of `STEP_COLUMNS`."""
+    values = dict(zip(STEP_COLUMNS, row, strict=True))
+    return StepRun(
+        name=values["name"],
+        type=values["type"],
+        state=StepState(values["state"]),
+        reason=values["reason"],
+        attempt=values["attempt"],
+        attempts=_ATTEMPTS.validate_json(values["attempts"]),
+        started_at=values["started_at"],
+        finished_at=values["finished_at"],
+        rows_affected=values["rows_affected"],
+        output=json.loads(values["output"]) if values["output"] else None,
+        error=StepError.model_validate_json(values["error"]) if values["error"] else None,
+    )
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    values = dict(zip(RUN_COLUMNS, row, strict=True))
+    account, via = values.pop("account"), values["via"]
+    for name in ("plan", "receipt", "epoch"):
+        del values[name]
+    for name in ("queued_at", "started_at", "finished_at", "scheduled_at"):
+        values[name] = aware(values[name])
+    for name in ("replay_of", "parent_run"):
+        values[name] = run_id_of(values[name]) if values[name] is not None else None
+    values["id"] = run_id_of(values["id"])
+    values["state"] = RunState(values["state"])
+    values["triggered_by"] = triggered_by(account, via)
+    values["step_summary"] = values["step_summary"] or ""
+    return values | {"late_seconds": late_seconds(values["scheduled_at"], values["started_at"])}
+
+
+def triggered_by(account: str, via: str) -> str:
+    """As `Actor.triggered_by`, from what is stored."""
+    return Actor(account, via).triggered_by
+
+
+def late_seconds(scheduled_at: datetime | None, started_at: datetime | None) -> float | None:
+    """How long after its slot a run started."""
+    return (started_at - scheduled_at).total_seconds() if scheduled_at and started_at else None
+
+
+def _json(record: BaseModel | None) -> str | None:
+    return record.model_dump_json() if record is not None else None

@@ -1,0 +1,256 @@
+"""The engine's verbs about runs: launch, look, cancel, follow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import trio
+
+from nomaflow.engine import admission
+from nomaflow.engine.active import ActiveRun
+from nomaflow.engine.board import Board
+from nomaflow.engine.cancel import Stop
+from nomaflow.engine.jobs import Jobs, problem_texts
+from nomaflow.engine.model import Actor, Run
+from nomaflow.engine.query import Idempotency, LogQuery, RunQuery
+from nomaflow.engine.recorder import Recorder, Ticket
+from nomaflow.engine.rows import KeyRow, log_line, run_record, run_summary
+from nomaflow.engine.runner import Runner
+from nomaflow.engine.store import Store
+from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, RunFinishedError
+from nomaflow.history.expected import expected_seconds
+from nomaflow.launch.overrides import Launch
+from nomaflow.seams import Seams, run_id_of, run_number
+from nomaflow.wire import Duration, LogLine, LogPage, Page, RunState, RunSummary, StepRun
+from nomaflow.wire import Run as WireRun
+
+KEYS_KEPT = timedelta(hours=24)
+READERS = 4
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class Runs:
+    """Runs in flight, and the history in the store. `nursery` holds the runs."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        runner: Runner,
+        board: Board,
+        recorder: Recorder,
+        store: Store,
+        seams: Seams,
+        nursery: trio.Nursery,
+        not_ready: Callable[[], list[str]],
+    ) -> None:
+        self._jobs, self._runner, self._board, self._recorder = jobs, runner, board, recorder
+        self._store, self._seams, self._nursery, self._not_ready = store, seams, nursery, not_ready
+        self._readers = trio.CapacityLimiter(READERS)
+        self._keys: dict[tuple[str, str, str], tuple[KeyRow, Ticket | None]] = {
+            (key.account, key.route, key.key): (key, None) for key in store.keys_since(seams.now() - KEYS_KEPT)
+        }
+
+    async def launch(
+        self, job_id: str, launch: Launch, actor: Actor, idempotency: Idempotency | None
+    ) -> tuple[WireRun, bool]:
+        """Start a run; its acknowledgement is on disk when this returns. The flag says that it was started before."""
+        if idempotency is not None and (earlier := await self._earlier(idempotency)):
+            return earlier, True
+        entry = self._jobs.catalogue.entry(job_id)
+        active_runs = self._runner.active_of(job_id)
+        refusal = admission.refusal(
+            job_id,
+            active_run_id=active_runs[0].run.id if active_runs else None,
+            problems=problem_texts(entry.problems),
+            not_ready=self._not_ready(),
+        )
+        if refusal is not None:
+            raise refusal
+        job = self._jobs.runnable(entry)
+        plan = self._jobs.resolve(entry, launch)
+        self._jobs.check_launch_rights(job, plan, actor)
+        run = Run(
+            id=self._seams.run_id(),
+            job_id=job_id,
+            plan=plan,
+            steps=[StepRun(name=planned.name, type=planned.type) for planned in plan.steps],
+            actor=actor,
+            etag=entry.etag,
+            queued_at=self._seams.now(),
+            reason=launch.reason,
+            expected_seconds=expected_seconds(self._board.good_seconds(job_id)),
+        )
+        active = ActiveRun(run, job, self._store.epoch, self._seams.now)
+        self._runner.add(active)
+        await self._accept(active, idempotency)
+        return active.record(), False
+
+    async def _accept(self, active: ActiveRun, idempotency: Idempotency | None) -> None:
+        change = active.accepted()
+        place = None
+        if idempotency is not None:
+            place = (idempotency.account, idempotency.route, idempotency.key)
+            key = KeyRow(*place, idempotency.body_hash, active.run.id, active.run.queued_at)
+            change.keys.append(key)
+        ticket = self._recorder.submit(change)
+        if place is not None:
+            self._keys[place] = (change.keys[0], ticket)
+        # A caller that goes away must not leave a run that is on record and never begins.
+        with trio.CancelScope(shield=True):
+            try:
+                await ticket.wait_durable()
+            except BaseException:
+                self._runner.drop(active)
+                if place is not None:
+                    del self._keys[place]
+                raise
+            self._nursery.start_soon(self._runner.execute, active)
+
+    async def run(self, run_id: str) -> WireRun:
+        """One run."""
+        if active := self._runner.active(run_id):
+            return active.record()
+        row = await self._read(self._store.run, _number_checked(run_id))
+        if row is None:
+            raise NotFoundError(f"there is no run {run_id!r}")
+        return run_record(row, await self._read(self._store.steps_of, run_number(run_id)))
+
+    async def runs(self, query: RunQuery) -> Page[RunSummary]:
+        """A page, newest first; a run in flight is as it is now."""
+        before = None
+        if query.cursor is not None:
+            try:
+                before = run_number(query.cursor)
+            except ValueError:
+                message = "is no cursor of this list; give back a page's next_cursor as it came"
+                raise InvalidError(f"cursor {message}", details=[{"path": "cursor", "message": message}]) from None
+        read = partial(
+            self._store.runs,
+            job=query.job,
+            jobs=query.jobs,
+            states=[query.state.value] if query.state else [],
+            since=query.since,
+            until=query.until,
+            before=before,
+            limit=query.limit + 1,
+        )
+        rows = await self._read(read)
+        page = [self._newest(run_summary(row)) for row in rows[: query.limit]]
+        return Page[RunSummary](items=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+
+    async def durations(self, job_id: str, limit: int) -> list[Duration]:
+        """How long the newest ended runs of a job took, newest first."""
+        self._jobs.catalogue.entry(job_id)
+        page = await self.runs(RunQuery(job=job_id, limit=limit))
+        return [
+            Duration(
+                run_id=run.id,
+                state=run.state,
+                started_at=run.started_at,
+                seconds=(run.finished_at - run.started_at).total_seconds(),
+            )
+            for run in page.items
+            if run.started_at is not None and run.finished_at is not None
+        ]
+
+    async def cancel(self, run_id: str, actor: Actor, *, force: bool, reason: str | None) -> WireRun:
+        """Ask a run to stop."""
+        active = self._runner.active(run_id)
+        if active is None:
+            run = await self.run(run_id)
+            raise RunFinishedError(f"{run_id} is over: it {_ended_as(run.state)}, so there is nothing to cancel")
+        stop = Stop("cancel", actor.triggered_by, self._seams.now(), reason, force)
+        await self._runner.stop(active, stop)
+        return active.record()
+
+    async def log(self, run_id: str, query: LogQuery) -> LogPage:
+        """Some lines of a run's log."""
+        active = self._runner.active(run_id)
+        if active is None:
+            await self.run(run_id)
+        lines = await self._lines(run_id, active, query)
+        limit = query.tail if query.tail is not None else query.limit
+        following = lines[-1].seq if lines else query.after
+        return LogPage(lines=lines, next=following, end=active is None and len(lines) < limit)
+
+    async def follow_log(self, run_id: str, after: int) -> AsyncIterator[LogLine]:
+        """The lines as they come, until the run has ended."""
+        active = self._runner.active(run_id)
+        while True:
+            page = await self.log(run_id, LogQuery(after=after))
+            for line in page.lines:
+                yield line
+            after = page.next
+            if active is None or (active.log.ended and not page.lines):
+                if page.end or not page.lines:
+                    return
+                continue
+            await active.log.wait_beyond(after)
+            if active.log.ended and active.log.seq <= after:
+                return
+
+    async def _lines(self, run_id: str, active: ActiveRun | None, query: LogQuery) -> list[LogLine]:
+        if active is not None and (held := active.log.after(query.after)) is not None:
+            fitting = [line for line in held if _fits(line, query)]
+            return fitting[-query.tail :] if query.tail is not None else fitting[: query.limit]
+        read = partial(
+            self._store.log,
+            run_id,
+            after=query.after,
+            limit=query.limit,
+            tail=query.tail,
+            levels=_at_least(query.level),
+            step=query.step,
+            text=query.text,
+        )
+        return [log_line(row) for row in await self._read(read)]
+
+    async def _earlier(self, idempotency: Idempotency) -> WireRun | None:
+        """The run that the key started before."""
+        found = self._keys.get((idempotency.account, idempotency.route, idempotency.key))
+        if found is None or found[0].created_at < self._seams.now() - KEYS_KEPT:
+            return None
+        key, ticket = found
+        if key.body_hash != idempotency.body_hash:
+            raise IdempotencyMismatchError(
+                f"the Idempotency-Key {idempotency.key!r} was used for another body, which started {key.run_id}; "
+                f"use a new key for a new launch"
+            )
+        if ticket is not None:
+            await ticket.wait_durable()
+        return await self.run(key.run_id)
+
+    def _newest(self, summary: RunSummary) -> RunSummary:
+        active = self._runner.active(summary.id)
+        return active.summary() if active else summary
+
+    async def _read[T](self, read: Callable[..., T], *args: Any) -> T:
+        return await trio.to_thread.run_sync(read, *args, limiter=self._readers)
+
+
+def _number_checked(run_id: str) -> str:
+    try:
+        return run_id_of(run_number(run_id))
+    except ValueError:
+        raise NotFoundError(f"there is no run {run_id[:40]!r}") from None
+
+
+def _ended_as(state: RunState) -> str:
+    return {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "was canceled"}[state]
+
+
+def _at_least(level: str | None) -> list[str]:
+    return list(LEVELS[LEVELS.index(level) :]) if level in LEVELS else []
+
+
+def _fits(line: LogLine, query: LogQuery) -> bool:
+    levels = _at_least(query.level)
+    return (
+        (not levels or line.level in levels)
+        and (query.step is None or line.step == query.step)
+        and (not query.text or query.text.lower() in line.text.lower())
+    )

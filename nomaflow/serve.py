@@ -1,0 +1,280 @@
+"""The composition root: builds the engine, opens its nurseries, and stops them in the right order.
+
+    recorder        outermost: ends last, when every change is on disk
+      runs          one child per run, and the workers
+        doors       what can start new runs: the API
+
+Leaving the doors' nursery stops new work; runs then have `drain_seconds` to end; the recorder writes what is left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from nomaflow.access.accounts import Access
+from nomaflow.access.admin_token import ensure_admin_token
+from nomaflow.access.secrets import SecretSource
+from nomaflow.access.stored_sessions import StoredSessions
+from nomaflow.api.app import create_app
+from nomaflow.api.server import serve as serve_http
+from nomaflow.definitions.catalogue import Catalogue
+from nomaflow.definitions.settings import Settings
+from nomaflow.engine.attempt import Surroundings
+from nomaflow.engine.board import RECENT, Board
+from nomaflow.engine.connectors import Connectors
+from nomaflow.engine.engine import Engine
+from nomaflow.engine.feed import Feed
+from nomaflow.engine.jobs import Jobs
+from nomaflow.engine.model import InForce
+from nomaflow.engine.recorder import Recorder
+from nomaflow.engine.recovery import end_orphans
+from nomaflow.engine.rows import run_summary
+from nomaflow.engine.runner import Runner
+from nomaflow.engine.runs import KEYS_KEPT, Runs
+from nomaflow.engine.store import Store, StoreError
+from nomaflow.errors import HomeHeldError, NomaflowError
+from nomaflow.home import Home
+from nomaflow.seams import Seams, run_id_of
+from nomaflow.wire import Pause
+from nomaflow.worker.pool import WorkerPool
+
+log = logging.getLogger(__name__)
+
+EXIT_WRONG_USE, EXIT_HOME_HELD = 2, 75
+
+
+@dataclass
+class Stopping:
+    """How an engine is told to stop; the second event skips the drain."""
+
+    asked: trio.Event = field(default_factory=trio.Event)
+    hurry: trio.Event = field(default_factory=trio.Event)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is known of an engine when it is ready. `is_new` says that the home has never had a run."""
+
+    url: str
+    admin_token: str
+    is_new: bool
+    first_run: str | None
+
+
+@contextmanager
+def held(home: Home) -> Iterator[None]:
+    """Hold the home's lock for as long as the engine lives.
+
+    A file of its own: DuckDB's lock on the store is lost when any descriptor of that file is closed.
+
+    Raises:
+        HomeHeldError: another engine holds it.
+    """
+    path = home.make_state_dir() / "engine.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            raise HomeHeldError(
+                f"another engine (process {holder or 'unknown'}) holds the home {home.path}; "
+                f"stop it, or name another home with --home"
+            ) from None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def serve(
+    home: Home,
+    *,
+    host: str,
+    port: int,
+    stopping: Stopping,
+    seams: Seams | None = None,
+    task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the engine of a home until it is told to stop.
+
+    Args:
+        home: the folder.
+        host: where to listen.
+        port: 0 takes a free one.
+        stopping: set its events to stop.
+        seams: clock, randomness and ids; the real ones by default.
+        task_status: told when the engine takes requests.
+
+    Raises:
+        HomeHeldError: another engine holds the home.
+        PortTakenError: the port is taken.
+        InvalidError: the settings have problems.
+        StoreError: the run store cannot be opened.
+    """
+    seams = seams or Seams()
+    with held(home):
+        settings = await trio.to_thread.run_sync(home.load_settings)
+        await trio.to_thread.run_sync(_make_samples, home, settings)
+        token = await trio.to_thread.run_sync(ensure_admin_token, home.state_dir, seams)
+        store = await trio.to_thread.run_sync(Store, home.state_dir / "runs.duckdb")
+        try:
+            await _serve_store(home, settings, store, token, host, port, stopping, seams, task_status)
+        finally:
+            store.close()
+
+
+async def _serve_store(
+    home: Home,
+    settings: Settings,
+    store: Store,
+    token: str,
+    host: str,
+    port: int,
+    stopping: Stopping,
+    seams: Seams,
+    task_status: trio.TaskStatus[Serving],
+) -> None:
+    newest = store.newest_run()
+    if newest is not None:
+        seams.run_id.after(run_id_of(newest))
+    orphans = end_orphans(store, seams.now())
+    if orphans:
+        log.warning("%d runs of an earlier engine were interrupted", orphans)
+    store.forget(keys_before=seams.now() - KEYS_KEPT, sessions_before=seams.now() - timedelta(days=1))
+    async with _recorder(store) as (recorder, feed), trio.open_nursery() as runs_nursery:
+        access = Access(settings, admin_token=token, sessions=StoredSessions(recorder, store), seams=seams)
+        await access.load()
+        pool = WorkerPool(home.path, runs_nursery, keep=settings.engine.max_parallel_runs)
+        engine, runner = _build(home, settings, store, recorder, feed, pool, access, seams, runs_nursery, stopping)
+        runs_nursery.start_soon(pool.fill)
+        runs_nursery.start_soon(pool.retire_idle)
+        app = create_app(engine, access, seams, stopping=stopping.asked)
+        async with trio.open_nursery() as doors:
+            url = await doors.start(partial(serve_http, app, host, port, stop=stopping.asked))
+            first_run = settings.sample.first_run if settings.sample.enabled else None
+            task_status.started(Serving(url, token, newest is None, first_run))
+            await stopping.asked.wait()
+            await runner.drain(settings.engine.drain_seconds, stopping.hurry)
+        await pool.close()
+        runs_nursery.cancel_scope.cancel()
+
+
+def _build(
+    home: Home,
+    settings: Settings,
+    store: Store,
+    recorder: Recorder,
+    feed: Feed,
+    pool: WorkerPool,
+    access: Access,
+    seams: Seams,
+    runs_nursery: trio.Nursery,
+    stopping: Stopping,
+) -> tuple[Engine, Runner]:
+    board = Board(run_summary(row) for row in store.recent(RECENT))
+    catalogue = Catalogue(home.jobs_dir, settings)
+    pauses = {
+        job_id: Pause(reason=reason, by=who)
+        for job_id, (state, who, reason) in store.switches().items()
+        if state == "disabled"
+    }
+    in_force = InForce(settings)
+    secrets = SecretSource(home.resolve, in_force)
+    around = Surroundings(home.path, home.jobs_dir, secrets, access, recorder, feed)
+    runner = Runner(around, pool, board, seams, in_force)
+    jobs = Jobs(
+        home, in_force, catalogue, runner, board, recorder, access, seams, pauses, on_settings=access.replace_settings
+    )
+
+    def not_ready() -> list[str]:
+        reasons = ["the engine is stopping"] if stopping.asked.is_set() else []
+        return [*reasons, f"the run store does not take changes: {recorder.failed}"] if recorder.failed else reasons
+
+    history = Runs(jobs, runner, board, recorder, store, seams, runs_nursery, not_ready)
+    connectors = Connectors(in_force, catalogue, pool, secrets, access, str(home.path))
+    return Engine(jobs, history, feed, connectors, not_ready), runner
+
+
+@asynccontextmanager
+async def _recorder(store: Store) -> AsyncIterator[tuple[Recorder, Feed]]:
+    """The store's writer, closed when everything inside has ended."""
+    feed = Feed(store.epoch, store.seq)
+    recorder = Recorder(store, feed)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(recorder.run)
+        try:
+            yield recorder, feed
+        finally:
+            feed.close()
+            recorder.close()
+
+
+def _make_samples(home: Home, settings: Settings) -> None:
+    if settings.sample.enabled:
+        from nomaflow import sample
+
+        for path in sample.make_databases(home.path, settings):
+            log.info("made the sample database %s", path.name)
+
+
+async def stop_on_signals(stopping: Stopping, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """SIGTERM or Ctrl-C: no new runs, then the drain; a second one skips the wait."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            if stopping.asked.is_set():
+                stopping.hurry.set()
+            stopping.asked.set()
+
+
+def exit_code(error: BaseException) -> int:
+    """What the process ends with when the engine could not serve, and the sentence on stderr.
+
+    An error that is not ours is raised again.
+    """
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, NomaflowError | StoreError):
+        print(f"Error: {error}", file=sys.stderr)
+        for detail in error.details if isinstance(error, NomaflowError) else []:
+            print(f"  {detail['message']}", file=sys.stderr)
+        return EXIT_HOME_HELD if isinstance(error, HomeHeldError) else EXIT_WRONG_USE
+    raise error
+
+
+def main(home: Path, host: str, port: int) -> int:
+    """`nomaflow serve`: the engine alone, until a signal stops it."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
+
+    async def run() -> None:
+        stopping = Stopping()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stop_on_signals, stopping)
+            async with trio.open_nursery() as serving:
+
+                async def serve_engine(*, task_status: trio.TaskStatus[Serving]) -> None:
+                    await serve(Home(home), host=host, port=port, stopping=stopping, task_status=task_status)
+
+                ready = await serving.start(serve_engine)
+                print(f"engine ready at {ready.url}", flush=True)
+            nursery.cancel_scope.cancel()
+
+    try:
+        trio.run(run)
+    except BaseException as error:
+        return exit_code(error)
+    return 0

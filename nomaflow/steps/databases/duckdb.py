@@ -1,0 +1,189 @@
+"""DuckDB, hardened: SQL reaches the one file of the connector and nothing else on the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from nomaflow.steps.databases.cancellation import Cancellation
+from nomaflow.steps.databases.errors import OpenError, StatementError
+from nomaflow.steps.databases.statement import Statement, one_statement
+from nomaflow.steps.databases.tables import Column, Table, quoted, same_name
+from nomaflow.worker.context import Row
+
+_HARDENED = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+}
+
+_DEFAULTS = {"memory_limit": "2GB"}
+"""What a connector's URL may say otherwise. DuckDB's own limit is most of the machine's memory, which workers share."""
+
+
+class DuckDbDatabase:
+    """One connection. A transaction begins with the first statement, DDL included."""
+
+    backend: str = "duckdb"
+    temporary_schema = "temp"
+
+    def __init__(self, connector: dict[str, Any]) -> None:
+        self.name: str = connector["name"]
+        path = connector.get("database") or ":memory:"
+        self.location = path if path == ":memory:" else f"duckdb:{os.path.realpath(path)}"
+        try:
+            config = _DEFAULTS | (connector.get("query") or {}) | _HARDENED
+            self._connection = duckdb.connect(path, config=config)
+            # A second connection to the same file shares the first one's settings, which are locked.
+            if not self._connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
+                self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+                self._connection.execute("SET lock_configuration = true")
+        except duckdb.Error as error:
+            raise OpenError(self.name, error) from error
+        self._cancellation = Cancellation(self._connection.interrupt)
+        self._in_transaction = False
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+        """Run one statement; the rows it affected, or gave back."""
+        self._start(one_statement(sql), params)
+        # Where a statement only tells how many rows it changed, that number is `rowcount`.
+        affected = self._connection.rowcount
+        given = 0
+        while rows := self._some(1000):
+            given += len(rows)
+        return affected if affected >= 0 else given
+
+    def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """All rows of one statement."""
+        return [row for rows in self.stream(sql, params) for row in rows]
+
+    def stream(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, size: int = 1000
+    ) -> Generator[list[Row], None, None]:
+        """The rows in batches; no other statement may run meanwhile."""
+        self._start(one_statement(sql), params)
+        while rows := self._some(size):
+            yield rows
+
+    def commit(self) -> None:
+        """Make the changes last."""
+        if self._in_transaction:
+            self._connection.commit()
+            self._in_transaction = False
+
+    def rollback(self) -> None:
+        """Drop the changes."""
+        if self._in_transaction:
+            self._connection.rollback()
+            self._in_transaction = False
+
+    def cancel(self) -> None:
+        """Stop the statement that runs now; safe from another thread."""
+        self._cancellation.cancel()
+
+    def close(self) -> None:
+        """Close the connection; what is not committed is dropped."""
+        self._connection.close()
+
+    def columns(self, table: Table) -> tuple[Column, ...]:
+        """The columns in their order; none where there is no such table."""
+        return tuple(
+            Column(name, declared, nullable == "YES", default is not None, generated == "ALWAYS")
+            for name, declared, nullable, default, generated in self.fetch(
+                """SELECT column_name, data_type, is_nullable, column_default, is_generated
+                   FROM information_schema.columns
+                   WHERE table_catalog IN (current_database(), 'temp') AND table_schema = :schema AND table_name = :name
+                   ORDER BY ordinal_position""",
+                _key(table),
+            )
+        )
+
+    def primary_key(self, table: Table) -> tuple[str, ...]:
+        """The columns of the primary key, in its order."""
+        found = self.fetch(
+            """SELECT constraint_column_names FROM duckdb_constraints()
+               WHERE constraint_type = 'PRIMARY KEY' AND database_name = current_database()
+                 AND schema_name = :schema AND table_name = :name""",
+            _key(table),
+        )
+        return tuple(found[0][0]) if found else ()
+
+    def row_count(self, table: Table) -> int | None:
+        """How many rows a read in this transaction will give."""
+        count: int = self.fetch(f"SELECT count(*) FROM {table.quoted}")[0][0]
+        return count
+
+    def estimated_rows(self, table: Table) -> int | None:
+        """None: `row_count` knows."""
+        return None
+
+    def same(self, one: Table, other: Table) -> bool:
+        """Whether both names mean the same table."""
+        return same_name(one, other)
+
+    def hold(self, table: Table) -> None:
+        """Nothing to do: one process has the file, and a conflict inside it is an error."""
+
+    def cascades(self, table: Table) -> tuple[str, ...]:
+        """None: DuckDB's foreign keys refuse, they do not cascade."""
+        return ()
+
+    def read(
+        self, table: Table, names: Sequence[str], *, as_text: frozenset[str], size: int
+    ) -> Generator[list[Row], None, None]:
+        """The rows in batches."""
+        declared = {column.name: column.declared for column in self.columns(table)}
+        wanted = (_text(name) if name in as_text else _finite(name, declared[name]) for name in names)
+        return self.stream(f"SELECT {', '.join(wanted)} FROM {table.quoted}", size=size)
+
+    def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
+        """Add rows by an appender; how many there are more afterwards."""
+        before = self.row_count(table) or 0
+        appender = self._connection.appender(table.quoted, columns=list(names))
+        try:
+            for batch in batches:
+                with self._cancellation.statement():
+                    appender.append_rows(batch)
+                    appender.flush()
+        except BaseException:
+            # What it still holds would be written by a later flush, even after the rollback.
+            appender.clear()
+            raise
+        return (self.row_count(table) or 0) - before
+
+    def _start(self, statement: Statement, params: Mapping[str, Any] | None) -> None:
+        values = list(statement.values(params).values())
+        with self._cancellation.statement():
+            if not self._in_transaction and not statement.outside_transaction:
+                self._connection.begin()
+                self._in_transaction = True
+            try:
+                self._connection.execute(statement.numbered(), values)
+            except duckdb.ParserException as error:
+                raise StatementError(str(error)) from error
+
+    def _some(self, size: int) -> list[Row]:
+        with self._cancellation.statement():
+            return self._connection.fetchmany(size)
+
+
+def _text(name: str) -> str:
+    return f"CAST({quoted(name)} AS VARCHAR)"
+
+
+def _finite(name: str, declared: str) -> str:
+    """The column, with an error for infinite dates: the driver would give the last day of the year 9999 for them."""
+    if not declared.startswith(("DATE", "TIMESTAMP")):
+        return quoted(name)
+    told = "'" + f"Column {name!r} holds infinity, which no other database's client can read".replace("'", "''") + "'"
+    return f"CASE WHEN NOT isfinite({quoted(name)}) THEN error({told}) ELSE {quoted(name)} END"
+
+
+def _key(table: Table) -> dict[str, str]:
+    return {"schema": table.schema or "main", "name": table.name}

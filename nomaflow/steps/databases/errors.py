@@ -1,0 +1,24 @@
+"""What SQL steps tell a person. The drivers' own errors pass as they are."""
+
+from __future__ import annotations
+
+
+class OpenError(Exception):
+    """The connection could not be opened."""
+
+    def __init__(self, connector: str, error: Exception) -> None:
+        # Drivers add hints over several lines; the first one says what happened.
+        first_line = str(error).strip().partition("\n")[0]
+        super().__init__(f"The connector {connector!r} could not be opened: {first_line}")
+
+
+class StatementError(Exception):
+    """The SQL text cannot be run as it stands."""
+
+
+class StatementCanceledError(Exception):
+    """The statement was not started, because the connection is asked to stop."""
+
+
+class OutcomeUnknownError(Exception):
+    """The connection was lost inside a commit: the change is there, or it is not."""

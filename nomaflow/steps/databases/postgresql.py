@@ -1,0 +1,265 @@
+"""PostgreSQL, by psycopg 3."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import Any, cast
+
+import psycopg
+
+from nomaflow.steps.databases.cancellation import Cancellation
+from nomaflow.steps.databases.errors import OpenError, OutcomeUnknownError
+from nomaflow.steps.databases.statement import Statement, one_statement
+from nomaflow.steps.databases.tables import Column, Table, listed, quoted
+from nomaflow.worker.context import Row
+
+_log = logging.getLogger("nomaflow.step")
+
+CONNECT_SECONDS = 10
+"""How long a server may take to answer, unless the connector's URL says otherwise (`connect_timeout`)."""
+
+CANCEL_SECONDS = 5
+"""How long a server may take to accept a request to cancel."""
+
+STREAM_ROWS = 1000 if psycopg.capabilities.has_stream_chunked() else 1
+"""Rows that libpq hands over at once; older ones know only one."""
+
+PUMP_BYTES = 256 * 1024
+"""How much of one COPY is collected before it is handed to the other."""
+
+_COLUMNS = """
+    SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull, atthasdef OR attidentity <> '',
+           attgenerated <> '', (pg_type.oid < 16384 AND typname !~ '^reg') OR typtype = 'e'
+    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+    WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum"""
+
+_PRIMARY_KEY = """
+    SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+    WHERE indisprimary AND indrelid = to_regclass(:name)
+    ORDER BY array_position(indkey::int2[], attnum)"""
+
+_CASCADES = """
+    SELECT DISTINCT conrelid::regclass::text FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = to_regclass(:name) AND confdeltype NOT IN ('a', 'r')"""
+
+# A worker that is killed cannot cancel its query; the server then looks for itself whether its client is there.
+_WATCH_CLIENT = """
+    SELECT set_config(name, '5000', false) FROM pg_settings
+    WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'"""
+
+
+class PostgresqlDatabase:
+    """One connection. A transaction begins with the first statement."""
+
+    backend: str = "postgresql"
+    temporary_schema = "pg_temp"
+
+    def __init__(self, connector: dict[str, Any]) -> None:
+        self.name: str = connector["name"]
+        given = {
+            "host": connector.get("host"),
+            "port": connector.get("port"),
+            "user": connector.get("username"),
+            "password": connector.get("password"),
+            "dbname": connector.get("database"),
+            "application_name": connector.get("application_name") or "nomaflow",
+            "connect_timeout": CONNECT_SECONDS,
+            **(connector.get("query") or {}),
+            "client_encoding": "utf8",
+        }
+        try:
+            self._connection = psycopg.connect(**given, cursor_factory=psycopg.RawCursor)
+            self._connection.add_notice_handler(_tell)
+            self._connection.execute(_WATCH_CLIENT)
+            self._connection.commit()
+        except psycopg.Error as error:
+            raise OpenError(self.name, error) from error
+        info = self._connection.info
+        self.location = f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}"
+        self._cancellation = Cancellation(self._interrupt)
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+        """Run one statement; the rows it affected, or gave back."""
+        statement = one_statement(sql)
+        if statement.returns_rows:
+            with closing(self._streamed(statement, params, 1000)) as batches:
+                return sum(map(len, batches))
+        with self._cancellation.statement(), self._connection.cursor() as cursor:
+            self._run(cursor, statement, params)
+            return max(cursor.rowcount, 0)
+
+    def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """All rows of one statement; none where it gives none."""
+        with self._cancellation.statement(), self._connection.cursor() as cursor:
+            self._run(cursor, one_statement(sql), params)
+            return cursor.fetchall() if cursor.description else []
+
+    def stream(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, size: int = 1000
+    ) -> Generator[list[Row], None, None]:
+        """The rows of a query in batches; no other statement may run meanwhile."""
+        return self._streamed(one_statement(sql), params, size)
+
+    def commit(self) -> None:
+        """Make the changes last.
+
+        Raises:
+            OutcomeUnknownError: the connection was lost before the server's answer.
+        """
+        try:
+            self._connection.commit()
+        except psycopg.OperationalError as error:
+            if not self._connection.broken:
+                raise
+            raise OutcomeUnknownError(
+                f"The connection to {self.name!r} was lost while it committed, so the outcome is unknown; "
+                "look at the data before the step is run again"
+            ) from error
+
+    def rollback(self) -> None:
+        """Drop the changes."""
+        if not self._connection.closed:
+            self._connection.rollback()
+
+    def cancel(self) -> None:
+        """Stop the statement that runs now; safe from another thread."""
+        self._cancellation.cancel()
+
+    def close(self) -> None:
+        """Close the connection; what is not committed is dropped."""
+        self._connection.close()
+
+    def columns(self, table: Table) -> tuple[Column, ...]:
+        """The columns in their order; none where there is no such table."""
+        return tuple(Column(*row) for row in self.fetch(_COLUMNS, {"name": table.quoted}))
+
+    def primary_key(self, table: Table) -> tuple[str, ...]:
+        """The columns of the primary key, in its order."""
+        return tuple(name for (name,) in self.fetch(_PRIMARY_KEY, {"name": table.quoted}))
+
+    def row_count(self, table: Table) -> int | None:
+        """None: counting would read the whole table. A COPY tells how many rows it gave."""
+        return None
+
+    def estimated_rows(self, table: Table) -> int | None:
+        """The planner's estimate, where there is one."""
+        found = self.fetch(
+            "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:name)", {"name": table.quoted}
+        )
+        return found[0][0] if found and found[0][0] > 0 else None
+
+    def same(self, one: Table, other: Table) -> bool:
+        """Whether both names mean the same table."""
+        query = "SELECT to_regclass(:one) = to_regclass(:other)"
+        return bool(self.fetch(query, {"one": one.quoted, "other": other.quoted})[0][0])
+
+    def hold(self, table: Table) -> None:
+        """Keep other writers out of the table until the transaction ends; readers go on."""
+        self.execute(f"LOCK TABLE {table.quoted} IN SHARE ROW EXCLUSIVE MODE")
+
+    def cascades(self, table: Table) -> tuple[str, ...]:
+        """Tables whose rows would be changed by deleting rows of this one."""
+        return tuple(name for (name,) in self.fetch(_CASCADES, {"name": table.quoted}))
+
+    def read(
+        self, table: Table, names: Sequence[str], *, as_text: frozenset[str], size: int
+    ) -> Generator[list[Row], None, None]:
+        """The rows in batches, the columns of `as_text` in PostgreSQL's notation."""
+        self.execute("SET LOCAL IntervalStyle = 'postgres'")
+        wanted = (f"{quoted(name)}::text" if name in as_text else quoted(name) for name in names)
+        return self.stream(f"SELECT {', '.join(wanted)} FROM {table.quoted}", size=size)
+
+    def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
+        """Add rows by COPY; how many the server took.
+
+        COPY's text form is exact for every type, and the server reads it by the column's own type; its binary form
+        would need a Python class for each of them.
+        """
+        copy = f"COPY {table.quoted} ({listed(names)}) FROM STDIN"
+        with self._cancellation.statement(), self._connection.cursor() as cursor:
+            with cursor.copy(copy.encode()) as copying:
+                for batch in batches:
+                    for row in batch:
+                        copying.write_row(row)
+            return cursor.rowcount
+
+    def copy_to(
+        self,
+        source: Table,
+        source_names: Sequence[str],
+        target_database: PostgresqlDatabase,
+        target: Table,
+        target_names: Sequence[str],
+        *,
+        binary: bool,
+        tell: Callable[[int], None],
+    ) -> tuple[int, int]:
+        """Send the bytes of one COPY into another; the rows that each server counted.
+
+        `tell` is called with the number of rows since its last call, about once for each `PUMP_BYTES`.
+        """
+        form = f"(FORMAT {'binary' if binary else 'text'})"
+        out = f"COPY (SELECT {listed(source_names)} FROM {source.quoted}) TO STDOUT {form}"
+        into = f"COPY {target.quoted} ({listed(target_names)}) FROM STDIN {form}"
+        for database in (self, target_database):
+            # The text form follows these settings, and the two servers may have others.
+            database.execute("SET LOCAL DateStyle = 'ISO, YMD'")
+            database.execute("SET LOCAL IntervalStyle = 'postgres'")
+        with (
+            self._cancellation.statement(),
+            target_database._cancellation.statement(),
+            self._connection.cursor() as reading,
+            target_database._connection.cursor() as writing,
+        ):
+            with reading.copy(out.encode()) as rows, writing.copy(into.encode()) as copying:
+                # The server sends each row by itself; handed on like that, they would cost twice the time.
+                waiting, count = bytearray(), 0
+                for row in rows:
+                    waiting += row
+                    count += 1
+                    if len(waiting) >= PUMP_BYTES:
+                        copying.write(waiting)
+                        tell(count)
+                        waiting, count = bytearray(), 0
+                copying.write(waiting)
+            return reading.rowcount, writing.rowcount
+
+    def _run(self, cursor: psycopg.Cursor[Row], statement: Statement, params: Mapping[str, Any] | None) -> None:
+        values = list(statement.values(params).values())
+        idle = self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        if statement.outside_transaction and idle:
+            self._connection.autocommit = True
+        try:
+            cursor.execute(statement.numbered().encode(), values or None)
+        finally:
+            if self._connection.autocommit and not self._connection.broken:
+                self._connection.autocommit = False
+
+    def _streamed(
+        self, statement: Statement, params: Mapping[str, Any] | None, size: int
+    ) -> Generator[list[Row], None, None]:
+        values = list(statement.values(params).values())
+        with self._connection.cursor(binary=True) as cursor:
+            rows = cursor.stream(statement.numbered().encode(), values or None, size=min(size, STREAM_ROWS))
+            # The driver holds the connection's lock until its generator is closed: a rollback would wait for ever.
+            with closing(cast("Generator[Row, None, None]", rows)):
+                while batch := self._some(rows, size):
+                    yield batch
+
+    def _some(self, rows: Iterator[Row], size: int) -> list[Row]:
+        with self._cancellation.statement():
+            return list(islice(rows, size))
+
+    def _interrupt(self) -> None:
+        try:
+            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+        except psycopg.Error as error:
+            _log.warning("The server of %r did not take the request to cancel: %s", self.name, error)
+
+
+def _tell(notice: psycopg.errors.Diagnostic) -> None:
+    _log.info("%s: %s", notice.severity, notice.message_primary)

@@ -1,0 +1,177 @@
+"""SQL text as far as it must be understood: where a statement ends, and where its `:name` parameters are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from nomaflow.steps.databases.errors import StatementError
+
+_TOKEN = re.compile(
+    r"""
+      (?P<line_comment> --[^\n]* )
+    | (?P<block_comment> /\* )
+    | (?P<escaped> [eE]'(?:[^'\\]|\\.|'')*' )
+    | (?P<quoted> '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` )
+    | (?P<open_quote> ['"`] )
+    | (?P<dollar> \$(?:[^\W\d]\w*)?\$ )
+    | (?P<colons> :: | := )
+    | (?P<bind> :(?P<name>[A-Za-z_][A-Za-z0-9_]*) )
+    | (?P<word> [^\W\d][\w$]* )
+    | (?P<open> [(\[{] )
+    | (?P<close> [)\]}] )
+    | (?P<semicolon> ; )
+    | (?P<space> \s+ )
+    | (?P<other> \d[\w.]* | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_READS = frozenset({"SELECT", "VALUES", "TABLE", "FROM"})
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
+_OUTSIDE = frozenset({"VACUUM", "CHECKPOINT", "PRAGMA"})
+_OUTSIDE_PAIRS = frozenset({("ALTER", "SYSTEM")}) | {
+    (verb, thing) for verb in ("CREATE", "DROP") for thing in ("DATABASE", "TABLESPACE")
+}
+
+# The body of a trigger, or of a function of PostgreSQL's BEGIN ATOMIC form, has statements of its own.
+_WITH_BODIES = frozenset({"TRIGGER", "FUNCTION", "PROCEDURE"})
+_BLOCKS = {"BEGIN": 1, "CASE": 1, "END": -1}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement. `words` are its words outside of parentheses, quotes and comments, in upper case."""
+
+    sql: str
+    binds: tuple[tuple[int, int, str], ...]
+    words: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters in the order of their first use."""
+        return tuple(dict.fromkeys(name for _, _, name in self.binds))
+
+    @property
+    def verb(self) -> str:
+        """What the statement does: its first word, or the one that follows the WITH clauses."""
+        if self.words[:1] == ("WITH",):
+            return next((word for word in self.words if word in _READS | _WRITES), "WITH")
+        return self.words[0] if self.words else ""
+
+    @property
+    def returns_rows(self) -> bool:
+        """Whether it surely gives rows: a query, or a change with RETURNING."""
+        return (self.verb in _READS and "INTO" not in self.words) or "RETURNING" in self.words
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something, as far as the text tells."""
+        return not (self.verb in _READS or self.verb in ("EXPLAIN", "SHOW", "DESCRIBE")) or "INTO" in self.words
+
+    @property
+    def outside_transaction(self) -> bool:
+        """Whether databases refuse it inside a transaction."""
+        return self.verb in _OUTSIDE or self.words[:2] in _OUTSIDE_PAIRS or "CONCURRENTLY" in self.words
+
+    def values(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The values that the statement asks for, out of those that are given.
+
+        Raises:
+            StatementError: one is not given.
+        """
+        given = params or {}
+        for name in self.names:
+            if name not in given:
+                raise StatementError(
+                    f"The query asks for :{name}, and params has no value of that name; "
+                    "add it, or put a space after a colon that begins no parameter"
+                )
+        return {name: given[name] for name in self.names}
+
+    def numbered(self) -> str:
+        """The text with `$1`, `$2`, … in the order of `names`."""
+        numbers = {name: number for number, name in enumerate(self.names, 1)}
+        parts, start = [], 0
+        for begin, end, name in self.binds:
+            parts += [self.sql[start:begin], f"${numbers[name]}"]
+            start = end
+        return "".join([*parts, self.sql[start:]])
+
+
+@lru_cache(maxsize=256)
+def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
+    """Read a text that must hold one statement; a last semicolon may stay.
+
+    Raises:
+        StatementError: it holds none or several, or a quote or comment has no end.
+    """
+    binds: list[tuple[int, int, str]] = []
+    words: list[str] = []
+    depth = position = 0
+    begun = ended = False
+    while position < len(sql):
+        match = _TOKEN.match(sql, position)
+        assert match is not None
+        begin, position, kind = match.start(), match.end(), match.lastgroup
+        if kind == "name":  # the innermost group of `bind` closes last
+            kind = "bind"
+        if kind in ("space", "line_comment"):
+            continue
+        if kind == "block_comment":
+            position = _end_of_comment(sql, begin, comments_nest)
+            continue
+        if kind == "semicolon" and depth == 0:
+            ended = ended or begun
+            continue
+        if ended:
+            raise StatementError("The query holds more than one statement; give each one a step of its own")
+        begun = True
+        if kind == "bind" and not _follows_a_value(sql, begin):
+            binds.append((begin, position, match["name"]))
+        elif kind == "word":
+            word = match[0].upper()
+            if depth == 0:
+                words.append(word)
+            if words[:1] == ["CREATE"] and not _WITH_BODIES.isdisjoint(words):
+                depth += _BLOCKS.get(word, 0)
+        elif kind == "dollar":
+            position = _end_of(sql, match[0], position, begin)
+        elif kind == "open_quote":
+            raise _open(sql, begin)
+        depth += (kind == "open") - (kind == "close")
+    if not begun:
+        raise StatementError("The query holds no statement")
+    return Statement(sql, tuple(binds), tuple(words))
+
+
+def _follows_a_value(sql: str, begin: int) -> bool:
+    """Whether the colon belongs to a slice, a struct or an alias: a parameter cannot follow a value directly."""
+    before = sql[begin - 1] if begin else " "
+    return before.isalnum() or before in "_$:)]}'\"`"
+
+
+def _end_of_comment(sql: str, begin: int, nests: bool) -> int:
+    if not nests:
+        return _end_of(sql, "*/", begin + 2, begin)
+    depth = 0
+    for mark in re.compile(r"/\*|\*/").finditer(sql, begin):
+        depth += 1 if mark[0] == "/*" else -1
+        if depth == 0:
+            return mark.end()
+    raise _open(sql, begin)
+
+
+def _end_of(sql: str, mark: str, start: int, begin: int) -> int:
+    found = sql.find(mark, start)
+    if found < 0:
+        raise _open(sql, begin)
+    return found + len(mark)
+
+
+def _open(sql: str, begin: int) -> StatementError:
+    line = sql.count("\n", 0, begin) + 1
+    return StatementError(f"The quote or comment that begins in line {line} of the query has no end; close it")

@@ -1,0 +1,69 @@
+"""`sql_copy`: a table from one connector to another; rows in = rows out.
+
+All changes of the target are one transaction. It is the stash: new rows are loaded beside the old ones, unseen, and
+the commit is the swap. Every database here keeps the old rows for its readers until that moment, so the target is
+never empty for anybody, and a copy that fails, is canceled or is killed leaves the old rows and nothing else: there is
+no stash table that somebody would have to find and drop. The table itself stays, with its column types, indexes,
+constraints, grants, views and triggers. A swap by renaming would lose those, and a reader whose transaction began
+before it would see an empty table; TRUNCATE would show that too.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any, cast
+
+from nomaflow.steps.databases.tables import TableDatabase
+from nomaflow.steps.sql_copy.copying import Copy, Place
+from nomaflow.worker.context import StepCanceled, StepContext
+
+
+def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
+    """Copy `source` into `target`; `mode` is overwrite, append or upsert.
+
+    Raises:
+        CopyError: the tables do not fit, a value does not, or the counts differ.
+        StepCanceled: the step is asked to stop; the target is as it was.
+    """
+    begun = time.perf_counter()
+    with ExitStack() as opened:
+        source, target = _places(ctx, options, opened)
+        try:
+            with ctx.canceler.armed(source.database.cancel), ctx.canceler.armed(target.database.cancel):
+                copy = Copy(ctx, source, target, options["mode"], tuple(options["key"]), options["batch_size"])
+                loaded = copy.run()
+        except BaseException as error:
+            for place in (target, source):
+                _rolled_back(ctx, place)
+            if isinstance(error, Exception) and ctx.is_cancelled():
+                raise StepCanceled from error
+            raise
+    return {
+        "source_rows": loaded.read,
+        "target_rows": loaded.written,
+        "elapsed_ms": round((time.perf_counter() - begun) * 1000),
+    }
+
+
+def _places(ctx: StepContext, options: dict[str, Any], opened: ExitStack) -> tuple[Place, Place]:
+    """Both ends, open; on one connection where they are one database."""
+
+    def database_of(end: str) -> TableDatabase:
+        database = cast("TableDatabase", ctx.open_connector(options[end]["connector"]))
+        opened.callback(database.close)
+        return database
+
+    target = database_of("target")
+    source = target if options["source"]["connector"] == options["target"]["connector"] else database_of("source")
+    if source.location == target.location:
+        # Two connections to one file would wait for each other's locks.
+        source = target
+    return Place.of(source, options["source"]), Place.of(target, options["target"])
+
+
+def _rolled_back(ctx: StepContext, place: Place) -> None:
+    try:
+        place.database.rollback()
+    except Exception as error:  # the first error is the one to raise, and closing rolls back as well
+        ctx.log.warning("rolling back %s failed: %s", place, error)

@@ -1,0 +1,7 @@
+"""What a copy tells a person."""
+
+from __future__ import annotations
+
+
+class CopyError(Exception):
+    """The copy cannot be done as asked, or its result is not what the source holds; the target is as it was."""

@@ -1,0 +1,251 @@
+"""What a step's code is given: `StepContext`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Json = Any
+Row = tuple[Any, ...]
+
+log = logging.getLogger(__name__)
+
+
+class StepCanceled(BaseException):
+    """The step is asked to stop. A BaseException, so that `except Exception` does not swallow it."""
+
+
+class Canceler:
+    """How to stop what runs now. `cancel` may come from any thread, before, during or after the work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._hooks: list[Callable[[], object]] = []
+        self.why: str | None = None
+        self.interruptible = False
+
+    def cancel(self, why: str) -> None:
+        """Remember the request and call every hook that is armed."""
+        with self._lock:
+            self.why = self.why or why
+            hooks = list(self._hooks)
+        for hook in reversed(hooks):
+            try:
+                hook()
+            except Exception as error:
+                # The work may have ended in this moment; and the thread that hears cancels has to live on.
+                log.warning("asking the step to stop failed: %s", error)
+
+    @contextmanager
+    def interrupting_main_thread(self) -> Iterator[None]:
+        """Let a cancel raise `StepCanceled` in the main thread, wherever its Python code is."""
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        with self.armed(lambda: signal.pthread_kill(main_thread, signal.SIGUSR1)):
+            self.interruptible = True
+            try:
+                if self.why is not None:
+                    raise StepCanceled
+                yield
+            finally:
+                self.interruptible = False
+
+    @contextmanager
+    def armed(self, hook: Callable[[], object]) -> Iterator[None]:
+        """Call `hook` when a cancel comes inside the block; at once if it has come already."""
+        with self._lock:
+            self._hooks.append(hook)
+            already = self.why is not None
+        try:
+            if already:
+                hook()
+            yield
+        finally:
+            with self._lock:
+                self._hooks.remove(hook)
+
+
+class Database(Protocol):
+    """An open connection of one connector; every backend in `nomaflow.steps.databases` is one."""
+
+    backend: str
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+        """Run one statement with `:name` parameters; the rows it affected, or returned."""
+
+    def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """All rows of one statement."""
+
+    def stream(self, sql: str, params: Mapping[str, Any] | None = None, *, size: int = 1000) -> Iterator[Sequence[Row]]:
+        """The rows in batches."""
+
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def cancel(self) -> None:
+        """Stop the statement that runs now; safe from another thread."""
+
+    def close(self) -> None: ...
+
+
+class SyncConnector:
+    """A connector for plain functions: each statement commits by itself, unless it is inside `transaction()`."""
+
+    def __init__(self, name: str, database: Database, canceler: Canceler) -> None:
+        self.name = name
+        self._database, self._canceler = database, canceler
+        self._in_transaction = False
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+        """Run one statement; the number of rows it affected."""
+        return self._run(lambda: self._database.execute(sql, params))
+
+    def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """All rows."""
+        return self._run(lambda: self._database.fetch(sql, params))
+
+    def scalar(self, sql: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row; None where there is no row."""
+        rows = self.fetch(sql, params)
+        return rows[0][0] if rows else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[SyncConnector]:
+        """All statements of the block, or none of them."""
+        self._in_transaction = True
+        try:
+            yield self
+        except BaseException:
+            self._database.rollback()
+            raise
+        else:
+            self._database.commit()
+        finally:
+            self._in_transaction = False
+
+    def _run[T](self, statement: Callable[[], T]) -> T:
+        with self._canceler.armed(self._database.cancel):
+            try:
+                result = statement()
+            except Exception as error:
+                if not self._in_transaction:
+                    self._database.rollback()
+                if self._canceler.why is not None:
+                    raise StepCanceled from error
+                raise
+        if not self._in_transaction:
+            self._database.commit()
+        return result
+
+
+class Connector:
+    """A connector for `async def` steps: the same verbs, awaited; `sync` is the plain form.
+
+    `ctx.get_connector(name)` gives one with or without `await`.
+    """
+
+    def __init__(self, open_sync: Callable[[], SyncConnector], in_thread: Callable[..., Awaitable[Any]]) -> None:
+        self._open_sync, self._in_thread = open_sync, in_thread
+
+    def __await__(self) -> Generator[Any, Any, Connector]:
+        yield from self._in_thread(self._open_sync).__await__()
+        return self
+
+    @property
+    def sync(self) -> SyncConnector:
+        """The plain form; opens the connection if it is not open."""
+        return self._open_sync()
+
+    async def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+        """Run one statement; the number of rows it affected."""
+        result: int = await self._in_thread(lambda: self._open_sync().execute(sql, params))
+        return result
+
+    async def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """All rows."""
+        rows: list[Row] = await self._in_thread(lambda: self._open_sync().fetch(sql, params))
+        return rows
+
+    async def scalar(self, sql: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row; None where there is no row."""
+        return await self._in_thread(lambda: self._open_sync().scalar(sql, params))
+
+
+@dataclass(frozen=True)
+class PreviousStep:
+    """An earlier step of the same run."""
+
+    output: dict[str, Json]
+    status: str
+
+
+@dataclass
+class StepContext:
+    """What a step may see and say.
+
+    `params` holds the job's params, the step's op_kwargs and what was changed for this run, merged. `session_user` is
+    who started the run, as in its `triggered_by`.
+    """
+
+    run_id: str
+    job_id: str
+    step_name: str
+    attempt: int
+    log_level: str
+    session_user: str
+    params: dict[str, Json]
+    log: logging.Logger
+    canceler: Canceler = field(repr=False)
+    emit_progress: Callable[[dict[str, Json]], None] = field(repr=False)
+    open_connector: Callable[[str], Database] = field(repr=False)
+    in_thread: Callable[..., Awaitable[Any]] = field(repr=False)
+    outputs: dict[str, PreviousStep] = field(default_factory=dict)
+    home: str = "."
+    _open: dict[str, SyncConnector] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def get_connector(self, name: str) -> Connector:
+        """The connector of that name, opened at its first use and closed when the step ends."""
+        return Connector(lambda: self._sync(name), self.in_thread)
+
+    def is_cancelled(self) -> bool:
+        """Whether the step is asked to stop."""
+        return self.canceler.why is not None
+
+    def checkpoint(self) -> None:
+        """End the step here if it is asked to stop.
+
+        Raises:
+            StepCanceled: it is.
+        """
+        if self.is_cancelled():
+            raise StepCanceled
+
+    def progress(self, done: int, total: int | None = None, *, unit: str = "rows", text: str = "") -> None:
+        """Tell how far the step is; the newest one is shown."""
+        self.emit_progress({"done": done, "total": total, "unit": unit, "text": text})
+
+    def previous_step(self, name: str) -> PreviousStep:
+        """The output and state of an earlier step.
+
+        Raises:
+            KeyError: no earlier step of this run has that name.
+        """
+        return self.outputs[name]
+
+    def close(self) -> None:
+        """Close every connection that the step opened; what is not committed is rolled back."""
+        with ExitStack() as stack:  # one that fails keeps no other one open
+            for connector in self._open.values():
+                stack.callback(connector._database.close)
+            self._open.clear()
+
+    def _sync(self, name: str) -> SyncConnector:
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = SyncConnector(name, self.open_connector(name), self.canceler)
+            return self._open[name]

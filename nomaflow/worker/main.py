@@ -1,0 +1,336 @@
+"""The process that runs steps: `python -m nomaflow.worker.main`.
+
+The step's code has the main thread, where a signal can interrupt it. One thread reads frames, so that a cancel is
+heard while the step works; one writes them, so that an interrupt never falls into the middle of a frame. File
+descriptor 1 is pointed at stderr first: what C code and children print cannot corrupt the frames and still reaches the
+run's log.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import io
+import itertools
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Any, BinaryIO
+
+from nomaflow.worker import protocol
+from nomaflow.worker.context import Canceler, Database, PreviousStep, StepCanceled, StepContext
+
+MAX_LINE = 65_536
+"""A longer line is cut there; the rest is counted."""
+
+MAX_TRACEBACK = 262_144
+"""What is left of a longer error: its beginning and, since the cause stands there, more of its end."""
+
+MAX_FRAME = 1024 * 1024
+"""Characters of log lines in one frame, so that many long ones do not make a frame that the engine refuses."""
+
+MAX_WAITING = 20_000
+"""Messages that wait for a slow engine before the step itself has to wait."""
+
+_C = ctypes.CDLL(None)
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Channel:
+    """Frames out, in the order they are sent."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        # SimpleQueue.put cannot be left half done by a signal, which Queue's locks can.
+        self._waiting: queue.SimpleQueue[protocol.Message] = queue.SimpleQueue()
+        threading.Thread(target=self._write_forever, daemon=True, name="frames out").start()
+
+    def send(self, message: protocol.Message) -> None:
+        while self._waiting.qsize() > MAX_WAITING:
+            time.sleep(0.001)
+        self._waiting.put(message)
+
+    def log(self, level: str, stream: str, text: str) -> None:
+        if len(text) > MAX_LINE:
+            text = f"{text[:MAX_LINE]} … ({len(text) - MAX_LINE} more characters)"
+        self.send({"log": [[time.time(), level, stream, text]]})
+
+    def _write_forever(self) -> None:
+        while True:
+            messages = [self._waiting.get()]
+            while not self._waiting.empty() and len(messages) < 1000:
+                messages.append(self._waiting.get())
+            data = b"".join(protocol.pack(message) for message in _joined(messages))
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except OSError:
+                _end_group()
+
+
+def _joined(messages: list[protocol.Message]) -> list[protocol.Message]:
+    """Log messages that follow each other as one."""
+    joined: list[protocol.Message] = []
+    held = 0
+    for message in messages:
+        size = sum(len(text) for *_, text in message.get("log", ()))
+        if "log" in message and joined and "log" in joined[-1] and held + size <= MAX_FRAME:
+            joined[-1]["log"].extend(message["log"])
+            held += size
+        else:
+            joined.append(message)
+            held = size
+    return joined
+
+
+class Lines(io.TextIOBase):
+    """The step's `sys.stdout` or `sys.stderr`: one log line a line, also where several threads print."""
+
+    encoding = "utf-8"
+
+    def __init__(self, channel: Channel, stream: str, level: str) -> None:
+        self._channel, self._stream, self._level = channel, stream, level
+        self._parts: dict[int, str] = {}
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        """Where a child that is given this stream writes to; it reaches the run's log too."""
+        return 2
+
+    def write(self, text: str) -> int:
+        thread = threading.get_ident()
+        *whole, part = (self._parts.pop(thread, "") + text).split("\n")
+        if len(part) > MAX_LINE:
+            whole, part = [*whole, part], ""
+        for line in whole:
+            self._channel.log(self._level, self._stream, line.rstrip("\r").rsplit("\r", 1)[-1])
+        if part:
+            self._parts[thread] = part
+        return len(text)
+
+    def drain(self) -> None:
+        while self._parts:
+            _, part = self._parts.popitem()
+            self.write(f"{part}\n")
+
+
+class Records(logging.Handler):
+    """What the step and its libraries log."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).split("\n"):
+            self._channel.log(record.levelname, "log", line)
+
+
+class Worker:
+    """One process; one step at a time."""
+
+    def __init__(self, inward: BinaryIO, channel: Channel) -> None:
+        self._inward, self._channel = inward, channel
+        self._specs: queue.SimpleQueue[tuple[dict[str, Any], Canceler]] = queue.SimpleQueue()
+        self._answers: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
+        self._ask_ids = itertools.count(1)
+        self._canceler = Canceler()
+        self._loaded: dict[str, int] = {}
+
+    def run(self) -> None:
+        signal.signal(signal.SIGUSR1, self._interrupt)
+        # Ctrl-C in a terminal is the engine's business.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=self._read_forever, daemon=True, name="frames in").start()
+        self._channel.send({"ready": os.getpid()})
+        while True:
+            spec, canceler = self._specs.get()
+            if any(_changed(path, stamp) for path, stamp in self._loaded.items()):
+                self._channel.send({"stale": True})
+                continue
+            begun = time.time_ns()
+            end = self._end_of(spec, canceler)
+            if spec["type"] in ("python", "notebook"):
+                self._loaded = _files_under(spec["import_root"], self._loaded, begun)
+            _flush_c_streams()
+            self._channel.send(end)
+
+    def _read_forever(self) -> None:
+        while (message := protocol.read(self._inward)) is not None:
+            if "step" in message:
+                self._canceler = Canceler()
+                self._specs.put((message["step"], self._canceler))
+            elif "cancel" in message:
+                self._canceler.cancel(message["cancel"])
+            elif "answer" in message:
+                self._answers[message["answer"]["ask"]].put(message["answer"])
+        _end_group()
+
+    def _interrupt(self, *_: object) -> None:
+        if self._canceler.interruptible:
+            raise StepCanceled
+
+    def _end_of(self, spec: dict[str, Any], canceler: Canceler) -> protocol.Message:
+        """Run one step in the main thread; its one ending."""
+        out, err = Lines(self._channel, "stdout", "INFO"), Lines(self._channel, "stderr", "WARNING")
+        handler, root = Records(self._channel), logging.getLogger()
+        usual = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = out, err
+        root.addHandler(handler)
+        root.setLevel(spec["log_level"])
+        logging.captureWarnings(True)
+        context = self._context(spec, canceler)
+        try:
+            action = importlib.import_module(f"nomaflow.steps.{spec['type']}")
+            context.checkpoint()
+            output = action.run(context, spec["options"]) or {}
+            # One that was asked to stop and came to its end all the same keeps its real end.
+            return {"done": {"output": output, "rows_affected": _rows(output)}}
+        except StepCanceled:
+            return {"canceled": canceler.why}
+        except BaseException as error:
+            return {"failed": _described(error)}
+        finally:
+            _closed(context)
+            out.drain()
+            err.drain()
+            sys.stdout, sys.stderr = usual
+            root.removeHandler(handler)
+
+    def _context(self, spec: dict[str, Any], canceler: Canceler) -> StepContext:
+        outputs = {name: PreviousStep(**previous) for name, previous in spec["outputs"].items()}
+        return StepContext(
+            run_id=spec["run_id"],
+            job_id=spec["job_id"],
+            step_name=spec["step"],
+            attempt=spec["attempt"],
+            log_level=spec["log_level"],
+            session_user=spec["session_user"],
+            params=spec["kwargs"],
+            log=logging.getLogger("nomaflow.step"),
+            canceler=canceler,
+            emit_progress=lambda progress: self._channel.send({"progress": progress}),
+            open_connector=self._open,
+            in_thread=_in_thread,
+            outputs=outputs,
+            home=spec["home"],
+        )
+
+    def _open(self, name: str) -> Database:
+        ask = next(self._ask_ids)
+        answers = self._answers[ask] = queue.SimpleQueue()
+        self._channel.send({"ask": {"ask": ask, "connector": name}})
+        answer = answers.get()
+        del self._answers[ask]
+        if "error" in answer:
+            raise LookupError(answer["error"])
+        databases = importlib.import_module("nomaflow.steps.databases")
+        database: Database = databases.open_database(answer["connector"])
+        return database
+
+
+async def _in_thread(call: Any) -> Any:
+    """Run a blocking call beside the loop that runs now, asyncio's or trio's."""
+    import sniffio
+
+    if sniffio.current_async_library() == "trio":
+        import trio
+
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+    import asyncio
+
+    return await asyncio.to_thread(call)
+
+
+def _closed(context: StepContext) -> None:
+    try:
+        context.close()
+    except Exception as error:  # told in the run's log; the step has ended already
+        context.log.warning("closing a connection failed: %s", error)
+
+
+def _rows(output: dict[str, Any]) -> int | None:
+    rows = output.get("rows_affected", output.get("target_rows")) if isinstance(output, dict) else None
+    return rows if isinstance(rows, int) else None
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    try:
+        message = str(error)
+    except Exception as inner:
+        message = f"({type(inner).__qualname__} while its message was made)"
+    trace = "".join(traceback.format_exception(error))
+    if len(trace) > MAX_TRACEBACK:
+        trace = f"{trace[: MAX_TRACEBACK // 4]}\n…\n{trace[-MAX_TRACEBACK * 3 // 4 :]}"
+    return {"type": type(error).__qualname__, "message": message[:MAX_LINE], "traceback": trace}
+
+
+def _files_under(import_root: str, known: dict[str, int], begun: int) -> dict[str, int]:
+    """The loaded files and when they were last changed; 0, which no file says of itself, where that was too late.
+
+    A file that was changed after the step began may have been loaded before the change.
+    """
+    prefix = os.path.join(os.path.realpath(import_root), "")
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    stamps = {}
+    for path in files:
+        if path in known:
+            stamps[path] = known[path]
+        elif path and os.path.realpath(path).startswith(prefix):
+            changed = _changed_at(path)
+            stamps[path] = changed if changed < begun else 0
+    return stamps
+
+
+def _changed_at(path: str) -> int:
+    """When a file was changed, in nanoseconds; -1 where it is gone."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _changed(path: str, stamp: int) -> bool:
+    return stamp <= 0 or _changed_at(path) != stamp
+
+
+def _flush_c_streams() -> None:
+    """What C code has printed is still in C's own buffer; it belongs to the step that ends."""
+    _C.fflush(None)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what the step's children leave behind, so that it is seen when the step has ended.
+
+    Linux only; elsewhere an orphan that stays in the process group is found by its group.
+    """
+    if sys.platform == "linux":
+        _C.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_group() -> None:
+    """The engine is gone: end with everything that the step has started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def main() -> None:
+    """Take the pipes that the engine gave and serve steps until it is gone."""
+    inward = os.fdopen(os.dup(0), "rb")
+    outward = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    _adopt_orphans()
+    Worker(inward, Channel(outward)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""The engine's side of workers: spawn, talk, reuse, kill by group."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+
+from nomaflow.worker import process_group, protocol
+
+log = logging.getLogger(__name__)
+
+ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE")
+"""What a worker inherits. Secrets live in the engine's environment; a worker is given the ones it needs by name."""
+
+READY_SECONDS = 30.0
+"""A worker that is not ready by then never will be; a loaded machine takes a second."""
+
+MAX_STEPS = 200
+"""Steps that one worker runs before it is replaced, so that what libraries leak does not pile up."""
+
+MAX_LINE = 65_536
+"""Bytes of a line that C code or a child prints; a longer one is broken up."""
+
+MAX_READS = 64
+"""How often a pipe is read at a step's end: more than it holds, and an end where something prints without one."""
+
+IDLE_SECONDS = 60.0
+"""How long a worker that has loaded a job's code waits for the job to come again."""
+
+GONE_SECONDS = 5.0
+"""How long to look for processes of a killed group; longer ones hang in the kernel."""
+
+Handler = Callable[[protocol.Message], None]
+
+
+class WorkerError(Exception):
+    """A worker could not be started."""
+
+
+class Worker:
+    """One process, leader of its own session. `ran_code_of` is the job whose Python code it has loaded."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self._process = process
+        self._unpacker = protocol.Unpacker()
+        self._waiting: list[protocol.Message] = []
+        self._handler: Handler | None = None
+        self._printed = b""
+        self.ran_code_of: str | None = None
+        self.steps = 0
+        self.idle_since = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process, its group and its session."""
+        return self._process.pid
+
+    async def send(self, message: protocol.Message) -> None:
+        """Send one frame; a worker that is gone is noticed by who waits for its end."""
+        assert self._process.stdin is not None
+        try:
+            await self._process.stdin.send_all(protocol.pack(message))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            log.debug("worker %d is gone; %s was not sent", self.pid, next(iter(message)))
+
+    async def run_step(self, spec: protocol.Message, handler: Handler) -> protocol.Message:
+        """Run one step to its end.
+
+        Args:
+            spec: see `protocol`.
+            handler: is given every message but the last: log lines, progress, asks.
+
+        Returns:
+            The message that ends the step; `{"died": sentence}` where the process ended instead.
+        """
+        self.steps += 1
+        self._handler = handler
+        try:
+            await self.send({"step": spec})
+            while True:
+                message = await self._next()
+                if message is None:
+                    return {"died": _how_it_ended(await self._process.wait())}
+                if protocol.ENDS & message.keys():
+                    return message
+                handler(message)
+        finally:
+            self._take_rest()
+            self._handler = None
+
+    async def ready(self) -> None:
+        """Wait until the process takes steps.
+
+        Raises:
+            WorkerError: it ended, or took too long.
+        """
+        with trio.move_on_after(READY_SECONDS):
+            if await self._next() is not None:
+                return
+            raise WorkerError(
+                f"a worker process ended before it was ready: {_how_it_ended(await self._process.wait())}"
+            )
+        raise WorkerError(f"a worker process was not ready within {READY_SECONDS:.0f} s")
+
+    async def read_stderr(self) -> None:
+        """Pass on what C code and children print; it belongs to the step that runs."""
+        assert self._process.stderr is not None
+        try:
+            async for data in self._process.stderr:
+                self._take_printed(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        finally:
+            self._take_printed(b"\n")
+
+    def is_alive(self) -> bool:
+        """Whether the process runs; one that waits for a step may have been killed for its memory."""
+        return self._process.poll() is None
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the whole group."""
+        return process_group.signal_group(self.pid, number)
+
+    def survivors(self) -> list[int]:
+        """The processes of the group that are alive."""
+        return process_group.members(self.pid)
+
+    def has_children(self) -> bool:
+        """Whether the step has left processes behind. Cheaper than `survivors`: asked after every run."""
+        return process_group.has_children(self.pid)
+
+    async def kill(self) -> list[int]:
+        """Kill the group, reap the process and look for what is left of it; empty when nothing is."""
+        with trio.CancelScope(shield=True):
+            self.signal(signal.SIGKILL)
+            with trio.move_on_after(GONE_SECONDS):
+                await self._process.wait()
+            left = self.survivors()
+            deadline = trio.current_time() + GONE_SECONDS
+            while left and trio.current_time() < deadline:
+                # There is no event for the end of a grandchild.
+                await trio.sleep(0.01)
+                left = self.survivors()
+            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+                if stream is not None:
+                    await stream.aclose()
+        return left
+
+    def _take_printed(self, data: bytes | bytearray) -> None:
+        *lines, self._printed = (self._printed + data).split(b"\n")
+        if len(self._printed) > MAX_LINE:
+            lines.append(self._printed)
+            self._printed = b""
+        for line in filter(None, lines):
+            text = line.rstrip(b"\r").rsplit(b"\r", 1)[-1].decode(errors="backslashreplace")
+            if self._handler is not None:
+                self._handler({"log": [[time.time(), "WARNING", "stderr", text]]})
+            else:
+                log.warning("worker %d: %s", self.pid, text)
+
+    def _take_rest(self) -> None:
+        """Take what was printed before the step's end and was not read yet: an ended step has its whole log."""
+        stream = self._process.stderr
+        assert isinstance(stream, trio.lowlevel.FdStream)
+        with suppress(BlockingIOError, trio.ClosedResourceError):
+            # Trio has made the pipe non-blocking, and `read_stderr` only waits for it.
+            for _ in range(MAX_READS):
+                if not (data := os.read(stream.fileno(), 65_536)):
+                    break
+                self._take_printed(data)
+        self._take_printed(b"\n")
+
+    async def _next(self) -> protocol.Message | None:
+        assert self._process.stdout is not None
+        while not self._waiting:
+            try:
+                data = await self._process.stdout.receive_some(65_536)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return None
+            if not data:
+                return None
+            try:
+                self._waiting += self._unpacker.feed(bytes(data))
+            except protocol.BrokenFrameError:
+                log.exception("worker %d sent no frames; it is killed", self.pid)
+                self.signal(signal.SIGKILL)
+        return self._waiting.pop(0)
+
+
+class WorkerPool:
+    """Workers that wait for a step; at most `keep` of them. The caller limits how many are out at once."""
+
+    def __init__(self, home: Path, nursery: trio.Nursery, *, spares: int = 1, keep: int = 4) -> None:
+        self._home, self._nursery, self._spares, self._keep = home, nursery, spares, max(keep, spares)
+        self._idle: list[Worker] = []
+        self._closed = False
+
+    async def acquire(self, job_id: str) -> Worker:
+        """A worker that may run a step of the job: one that has run no other job's Python code.
+
+        Raises:
+            WorkerError: none could be started.
+        """
+        self._idle = [worker for worker in self._idle if worker.is_alive()]
+        for worker in self._idle:
+            if worker.ran_code_of == job_id:
+                self._idle.remove(worker)
+                return worker
+        for worker in self._idle:
+            if worker.ran_code_of is None:
+                self._idle.remove(worker)
+                self._nursery.start_soon(self.fill)
+                return worker
+        return await self._spawn()
+
+    async def release(self, worker: Worker, *, clean: bool) -> list[int]:
+        """Give a worker back; one that is not clean is killed. What is left of its group, normally nothing."""
+        if clean and not worker.has_children() and not self._closed and worker.steps < MAX_STEPS:
+            worker.idle_since = trio.current_time()
+            self._idle.append(worker)
+            while len(self._idle) > self._keep:
+                await self._idle.pop(0).kill()
+            return []
+        return await worker.kill()
+
+    async def fill(self) -> None:
+        """Have a spare one ready, so that the next launch does not wait for an interpreter."""
+        while not self._closed and sum(worker.ran_code_of is None for worker in self._idle) < self._spares:
+            try:
+                worker = await self._spawn()
+            except WorkerError as error:
+                log.error("no spare worker: %s", error)
+                return
+            if self._closed:
+                await worker.kill()
+            else:
+                self._idle.append(worker)
+
+    async def retire_idle(self) -> None:
+        """End the workers whose job has not come again for a while, for ever."""
+        while True:
+            await trio.sleep(IDLE_SECONDS)
+            until = trio.current_time() - IDLE_SECONDS
+            for worker in [worker for worker in self._idle if worker.ran_code_of and worker.idle_since < until]:
+                self._idle.remove(worker)
+                await worker.kill()
+
+    async def close(self) -> None:
+        """Kill the ones that wait."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().kill()
+
+    async def _spawn(self) -> Worker:
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        process = await trio.lowlevel.open_process(
+            # -P: no file of the home stands in the way of a library's module.
+            [sys.executable, "-P", "-m", "nomaflow.worker.main"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self._home,
+            env=environment,
+            start_new_session=True,
+        )
+        worker = Worker(process)
+        self._nursery.start_soon(worker.read_stderr)
+        try:
+            await worker.ready()
+        except BaseException:
+            await worker.kill()
+            raise
+        return worker
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"the worker process was ended by {signal.Signals(-exit_code).name}"
+    return f"the worker process ended with exit code {exit_code}"

@@ -1,0 +1,92 @@
+"""`python -m tests.bench [NAME …]`: the figures as one table, each beside the bound that the design sets it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import copy_ratio, memory, runs
+from tests.servers.engine import ChildFailedError
+from tests.servers.postgresql import NotInstalledError
+
+type Row = tuple[str, str, str]
+
+
+def machine() -> str:
+    """Cores, processor and interpreter, with the load before the first figure: what the figures depend on."""
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = found[1] if found else platform.processor()
+    load = os.getloadavg()[0]
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {processor}, {system}, load {load:.1f}"
+
+
+def latency() -> Iterator[Row]:
+    p50, p99 = runs.launch_to_code()
+    yield (
+        f"launch → first line of step code, idle, n={runs.LAUNCHES}",
+        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
+        "25, 100 ms",
+    )
+
+
+def throughput() -> Iterator[Row]:
+    for kind in ("sql", "python"):
+        what = f"no-op one-step {kind} runs of {runs.PARALLEL} jobs, recorded, n={runs.RUNS}"
+        yield what, f"{runs.runs_per_second(kind):.0f} runs/s", "≥ 300 runs/s"
+
+
+def cancels() -> Iterator[Row]:
+    yield "cancel, cooperative", f"{runs.cancel_seconds('cooperative', force=False):.2f} s", "0.5 s"
+    yield "cancel, stubborn, with force", f"{runs.cancel_seconds('stubborn', force=True):.2f} s", "1.5 s"
+
+
+def idle_engine() -> Iterator[Row]:
+    idle = memory.sample_home("serve")
+    yield "engine start → ready, sample home", f"{idle.start_seconds:.2f} s", "1.5 s"
+    yield "engine, idle, PSS", f"{idle.first_mb:.0f} MB", "120 MB"
+
+
+def idle_up() -> Iterator[Row]:
+    yield "all processes of `up`, idle, PSS", f"{memory.sample_home('up').all_mb:.0f} MB", "400 MB"
+
+
+FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
+    "latency": latency,
+    "throughput": throughput,
+    "cancel": cancels,
+    "start": idle_engine,
+    "memory": idle_up,
+}
+
+
+def main(chosen: list[str]) -> None:
+    """Measure the chosen figures, or all, one after the other; a figure that cannot be taken says why."""
+    console = Console()
+    console.print(machine(), soft_wrap=True)
+    table = Table("what", "measured", "to hold")
+    for name, measure in FIGURES.items():
+        if chosen and name not in chosen:
+            continue
+        try:
+            for row in measure():
+                table.add_row(*row)
+        except (ChildFailedError, OSError) as error:
+            table.add_row(name, f"not measured: {error}", "")
+    console.print(table)
+    if not chosen or "copy" in chosen:
+        try:
+            copy_ratio.main()
+        except NotInstalledError as error:
+            console.print(f"copy not measured: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

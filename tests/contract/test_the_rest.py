@@ -1,0 +1,136 @@
+"""Connectors, step types, health, and the shape of every refusal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from nomaflow.api.policy import V1
+from nomaflow.errors import NotFoundError
+from tests.contract.world import CONNECTOR_PASSWORD, WITH_FORM, new_job, one_step
+
+if TYPE_CHECKING:
+    from nomaflow.client import AsyncClient
+    from tests.contract.world import World
+
+
+async def test_connectors_are_listed_without_secrets(client: AsyncClient, http: httpx.AsyncClient) -> None:
+    """What they are and who uses them; neither the secret nor where it comes from."""
+    job_id = await new_job(client, WITH_FORM)
+    connectors = {connector.name: connector for connector in await client.connectors()}
+    assert list(connectors) == ["archive", "warehouse"]
+    warehouse = connectors["warehouse"]
+    assert (warehouse.kind, warehouse.backend, warehouse.can_use) == ("sql", "sqlite", True)
+    assert job_id in warehouse.used_by
+    text = (await http.get("/connectors")).text
+    assert CONNECTOR_PASSWORD not in text
+    assert "CONTRACT_ARCHIVE_PASSWORD" not in text
+
+
+async def test_connectors_are_found_by_text_and_kind(client: AsyncClient) -> None:
+    """As the picker searches them."""
+    assert [one.name for one in await client.connectors(q="ENDS UP")] == ["warehouse"]
+    assert await client.connectors(kind="ldap") == []
+
+
+async def test_a_connector_is_tested(client: AsyncClient) -> None:
+    """Whether it answers, and how fast."""
+    result = await client.test_connector("warehouse")
+    assert result.ok
+    assert result.elapsed_ms >= 0
+    with pytest.raises(NotFoundError):
+        await client.test_connector("nowhere")
+
+
+async def test_step_types_come_with_their_options(client: AsyncClient) -> None:
+    """The editor draws them from the JSON Schema."""
+    types = {one.type: one for one in await client.step_types()}
+    assert {"sql_query", "sql_copy", "python", "shell"} <= types.keys()
+    assert types["python"].description
+    properties = types["python"].options["properties"]
+    assert isinstance(properties, dict)
+    assert {"callable", "op_kwargs"} <= properties.keys()
+
+
+async def test_the_engine_says_that_it_is_well(client: AsyncClient, world: World) -> None:
+    """Health, readiness and figures are open on loopback."""
+    assert (await client.health()).ok
+    async with httpx.AsyncClient(base_url=world.url) as http:
+        assert (await http.get("/healthz")).json()["ok"]
+        assert "nomaflow_active_runs" in (await http.get("/metrics")).text
+        assert (await http.get("/openapi.json")).json()["info"]["title"] == "Nomaflow"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/jobs/no-such-job"),
+        ("GET", "/jobs/NoJobId"),
+        ("POST", "/jobs/no-such-job/runs"),
+        ("GET", "/runs/run_0000000000000"),
+        ("GET", "/runs/nonsense"),
+        ("GET", "/runs/run_0000000000000/logs/stream"),
+        ("GET", "/no-such-route"),
+    ],
+)
+async def test_what_is_not_there_has_one_shape(http: httpx.AsyncClient, method: str, path: str) -> None:
+    """404 with a code and a sentence, whatever is missing."""
+    answer = await http.request(method, path, json={} if method == "POST" else None)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["details"]) == (404, "not_found", [])
+    assert error["message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "status", "code"),
+    [
+        (b"{", "application/json", 400, "bad_request"),
+        (b'{"reason": "a", "reason": "b"}', "application/json", 400, "bad_request"),
+        (b'{"reason": NaN}', "application/json", 400, "bad_request"),
+        (b"[" * 100_000, "application/json", 400, "bad_request"),
+        (b"[]", "application/json", 422, "invalid"),
+        (b'{"raison": "a"}', "application/json", 422, "invalid"),
+        (b"reason=a", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+        (b'{"reason": "' + b"x" * 1_100_000 + b'"}', "application/json", 413, "too_large"),
+    ],
+    ids=["cut", "twice", "nan", "deep", "no object", "unknown key", "form", "large"],
+)
+async def test_a_body_is_read_strictly(
+    client: AsyncClient, http: httpx.AsyncClient, content: bytes, media_type: str, status: int, code: str
+) -> None:
+    """What two readers could understand in two ways starts nothing."""
+    job_id = await new_job(client, one_step("works"))
+    answer = await http.post(f"/jobs/{job_id}/runs", content=content, headers={"Content-Type": media_type})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert (await client.runs_page(job=job_id)).items == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/schedule"),
+        ("POST", "/schedule/preview"),
+        ("GET", "/audit"),
+        ("GET", "/incidents"),
+        ("POST", "/query"),
+        ("GET", "/watches"),
+    ],
+)
+async def test_what_is_not_built_says_so(http: httpx.AsyncClient, method: str, path: str) -> None:
+    """501, so that a front end can hide what this version has not."""
+    answer = await http.request(method, path, json={} if method == "POST" else None)
+    if answer.status_code != 501:
+        pytest.skip(f"{path} is built")
+    assert answer.json()["error"]["code"] == "not_built"
+
+
+async def test_the_documentation_needs_no_network(world: World) -> None:
+    """The pages load what they need from the engine alone."""
+    async with httpx.AsyncClient(base_url=world.url) as http:
+        page = (await http.get("/docs")).text
+        assert "http://" not in page
+        assert "https://" not in page
+        assert (await http.get("/docs/swagger-ui.css")).status_code == 200
+        assert (await http.get(f"{V1}/docs")).status_code == 404

@@ -1,0 +1,158 @@
+"""An engine without workers and store, for tests of the API and of the front ends.
+
+Its jobs, plans, forms and cards are the real engine's, and so are the records and events of every transition. What
+steps do the test says (`tests.fakes.scripts`), and it moves runs on with `advance`, `finish` and `release`; with `auto`
+a run goes as far as it can by itself as soon as it is launched. `tests/contract` holds it to the same tests as the real
+engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from nomaflow.access.accounts import Access
+from nomaflow.access.sessions import SessionsInMemory
+from nomaflow.definitions.catalogue import Catalogue
+from nomaflow.engine.connectors import Connectors
+from nomaflow.engine.engine import Engine
+from nomaflow.engine.feed import Feed
+from nomaflow.engine.jobs import Jobs
+from nomaflow.engine.model import InForce
+from nomaflow.errors import NotFoundError
+from nomaflow.home import Home
+from nomaflow.seams import Seams
+from nomaflow.wire import ConnectorTest
+from tests.fakes.history import ScriptedHistory
+
+if TYPE_CHECKING:
+    from nomaflow.definitions.settings import Settings
+    from nomaflow.engine.model import Actor
+    from nomaflow.engine.ports import Secrets
+    from nomaflow.engine.recorder import Recorder
+    from nomaflow.engine.rows import Change
+    from nomaflow.engine.runner import Runner
+    from nomaflow.engine.runs import Runs
+    from nomaflow.wire import Run
+    from nomaflow.worker.pool import WorkerPool
+    from tests.fakes.scripts import Script
+
+
+ADMIN_TOKEN = "nfa_the-admin-token-of-every-fake-engine"
+
+
+class FakeEngine(Engine):
+    """The engine's verbs, and a few more for the test; `access` knows the accounts of the settings.
+
+    Args:
+        folder: an empty folder that becomes the home.
+        jobs: the TOML text of each job, by id.
+        settings: the text of `nomaflow.toml`.
+        scripts: what the steps do, by job and step.
+        callables: what python steps do that have no script, by callable; any other step ends well at once.
+        broken: the connectors that do not answer, and what they say.
+        auto: a launch, a cancel and a release go as far as they can before their call returns.
+        seams: clock and randomness.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Mapping[str, str],
+        *,
+        settings: str = "",
+        scripts: Mapping[str, Mapping[str, Script]] | None = None,
+        callables: Mapping[str, Script] | None = None,
+        broken: Mapping[str, str] | None = None,
+        auto: bool = False,
+        seams: Seams | None = None,
+    ) -> None:
+        self.home, loaded = _made_home(folder, jobs, settings)
+        self.in_force = InForce(loaded)
+        self.scripts = {job: dict(steps) for job, steps in (scripts or {}).items()}
+        self.callables, self.broken = dict(callables or {}), dict(broken or {})
+        self.why_not_ready: list[str] = []
+        self.seams, feed = seams or Seams(), Feed(epoch=1, seq=0)
+        self.access = Access(loaded, admin_token=ADMIN_TOKEN, sessions=SessionsInMemory(), seams=self.seams)
+        catalogue = Catalogue(self.home.jobs_dir, loaded)
+        self._scripted = ScriptedHistory(feed, self.seams, scripts=self.scripts, callables=self.callables, auto=auto)
+        all_jobs = Jobs(
+            self.home,
+            self.in_force,
+            catalogue,
+            # Of the runner it asks which runs are in flight, of the recorder to record a change; no more.
+            cast("Runner", self._scripted),
+            self._scripted.board,
+            cast("Recorder", Teller(feed)),
+            self.access,
+            self.seams,
+            pauses={},
+            on_settings=self.access.replace_settings,
+        )
+        self._scripted.connect(all_jobs, self.not_ready)
+        connectors = FakeConnectors(self, catalogue, self.access)
+        super().__init__(all_jobs, cast("Runs", self._scripted), feed, connectors, lambda: list(self.why_not_ready))
+
+    async def advance(self, run_id: str) -> Run:
+        """One change of the run, if anything may change; the run as it is then."""
+        self._scripted.scripted(run_id).advance()
+        return await self.run(run_id)
+
+    async def finish(self, run_id: str) -> Run:
+        """Move the run on until it is over, or hangs."""
+        self._scripted.scripted(run_id).settle()
+        return await self.run(run_id)
+
+    async def release(self, run_id: str, step: str) -> Run:
+        """Let a hanging step come to its end at the next `advance`; at once with `auto`."""
+        run = self._scripted.scripted(run_id)
+        run.release(step)
+        self._scripted.settle(run)
+        return await self.run(run_id)
+
+    async def say(self, run_id: str, text: str, *, level: str = "INFO") -> None:
+        """One more line in the log of the step that runs."""
+        run = self._scripted.scripted(run_id)
+        run.say(text, level=level, step=run.step)
+
+    def stop(self) -> None:
+        """End every stream, as the real engine does when it stops."""
+        self.feed.close()
+        self._scripted.close()
+
+
+class FakeConnectors(Connectors):
+    """The connectors as the real engine shows them; they answer unless they are `broken`."""
+
+    def __init__(self, fake: FakeEngine, catalogue: Catalogue, access: Access) -> None:
+        no_pool, no_secrets = cast("WorkerPool", None), cast("Secrets", None)
+        super().__init__(fake.in_force, catalogue, no_pool, no_secrets, access, str(fake.home.path))
+        self._fake = fake
+
+    async def test(self, name: str, actor: Actor) -> ConnectorTest:
+        """Answer as the test said."""
+        if name not in self._fake.in_force.settings.connectors:
+            raise NotFoundError(f"there is no connector {name!r} in nomaflow.toml")
+        message = self._fake.broken.get(name)
+        return ConnectorTest(ok=message is None, message=message or f"{name} answers", elapsed_ms=1.0)
+
+
+class Teller:
+    """A recorder without a store: what is recorded is told to those who follow."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    async def record(self, change: Change) -> None:
+        """Tell the events of the change."""
+        self._feed.publish(change.events)
+
+
+def _made_home(folder: Path, jobs: Mapping[str, str], settings: str) -> tuple[Home, Settings]:
+    home = Home(folder)
+    home.settings_file.write_text(settings)
+    home.jobs_dir.mkdir(exist_ok=True)
+    for job_id, text in jobs.items():
+        (home.jobs_dir / f"{job_id}.toml").write_text(text)
+    return home, home.load_settings()

@@ -1,0 +1,97 @@
+"""A home's folders, its settings, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from nomaflow.errors import InvalidError
+from nomaflow.home import Home, check
+
+STEP = '[[steps]]\nname = "A"\ntype = "python"\ncallable = "hello:main"\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "nomaflow.toml").write_text("")
+    return Home(tmp_path)
+
+
+def test_empty_settings_are_the_defaults(home: Home) -> None:
+    """Nothing has to be set."""
+    assert home.load_settings().engine.max_parallel_runs == 8
+    assert check(home) == []
+
+
+def test_all_problems_of_the_settings_come_at_once(home: Home) -> None:
+    """Each with its line and field, and a suggestion for a near miss."""
+    home.settings_file.write_text(
+        '[engine]\nmax_paralel_runs = 3\ntimezone = "Europe/Pariss"\n'
+        '[connectors.jde]\nkind = "sql"\nurl = "mysql://x"\n'
+        '[accounts.ana]\nrole = "admin"\n[slack.people]\nU0123456 = "anna"\n'
+    )
+    with pytest.raises(InvalidError) as caught:
+        home.load_settings()
+    assert [(detail["path"], detail["line"]) for detail in caught.value.details] == [
+        ("engine.max_paralel_runs", 2),
+        ("engine.timezone", 3),
+        ("connectors.jde.url", 6),
+    ]
+    assert 'did you mean "max_parallel_runs"?' in caught.value.details[0]["message"]
+    assert caught.value.message.startswith("nomaflow.toml:2: engine.max_paralel_runs ")
+    assert caught.value.message.endswith("(and 2 more)")
+
+
+def test_a_slack_person_must_be_an_account(home: Home) -> None:
+    """A typing error there would lock somebody out silently."""
+    home.settings_file.write_text('[accounts.ana]\nrole = "admin"\n[slack.people]\nU0123456 = "anna"\n')
+    with pytest.raises(InvalidError, match=r"nomaflow.toml:4: slack.people.U0123456 is an unknown account 'anna'; did"):
+        home.load_settings()
+
+
+def test_a_folder_without_settings_is_no_home(tmp_path: Path) -> None:
+    """The sentence says how to make one."""
+    with pytest.raises(InvalidError, match="nomaflow init"):
+        Home(tmp_path).load_settings()
+
+
+def test_a_check_tells_of_the_settings_and_of_every_job(home: Home) -> None:
+    """Bad settings keep no job from being checked."""
+    home.settings_file.write_text('[sample]\nfirst_run = "hallo"\n')
+    (home.jobs_dir / "hello.toml").write_text(STEP)
+    (home.jobs_dir / "one.toml").write_text("x = 1\n" + STEP)
+    (home.jobs_dir / "two.toml").write_text("nonsense")
+    assert [(problem.file, problem.line) for problem in check(home)] == [
+        ("jobs/one.toml", 1),
+        ("jobs/two.toml", 1),
+        ("nomaflow.toml", None),
+    ]
+    home.settings_file.write_text("[engin]\n")
+    assert [problem.file for problem in check(home)] == ["nomaflow.toml", "jobs/one.toml", "jobs/two.toml"]
+
+
+def test_the_state_folder_is_the_owners_alone(home: Home) -> None:
+    """Also one that somebody made more open."""
+    home.state_dir.mkdir(mode=0o755)
+    assert stat.S_IMODE(home.make_state_dir().stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("url", "resolved"),
+    [
+        ("sqlite:///.nomaflow/jde.db", "sqlite:///{home}/.nomaflow/jde.db"),
+        ("sqlite:////var/jde.db", "sqlite:////var/jde.db"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("duckdb:///a b.db?x=1", "duckdb:///{home}/a b.db?x=1"),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+    ],
+)
+def test_a_database_file_is_found_from_the_home(home: Home, url: str, resolved: str) -> None:
+    """A relative file counts from the home, whatever the engine's own folder is; everything else stays."""
+    assert home.resolve_url(url) == resolved.format(home=home.path)
+    assert home.resolve("secrets/x") == home.path / "secrets/x"
