@@ -28,6 +28,7 @@ from nomaflow.access.admin_token import ensure_admin_token
 from nomaflow.access.secrets import SecretSource
 from nomaflow.access.stored_sessions import StoredSessions
 from nomaflow.api.app import create_app
+from nomaflow.api.metrics import Metrics
 from nomaflow.api.server import serve as serve_http
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.definitions.settings import Settings
@@ -159,10 +160,13 @@ async def _serve_store(
         access = Access(settings, admin_token=token, sessions=StoredSessions(recorder, store), seams=seams)
         await access.load()
         pool = WorkerPool(home.path, runs_nursery, keep=settings.engine.max_parallel_runs)
-        engine, runner = _build(home, settings, store, recorder, feed, pool, access, seams, runs_nursery, stopping)
+        metrics = Metrics()
+        engine, runner = _build(
+            home, settings, store, recorder, feed, pool, access, seams, runs_nursery, stopping, metrics
+        )
         runs_nursery.start_soon(pool.fill)
         runs_nursery.start_soon(pool.retire_idle)
-        app = create_app(engine, access, seams, stopping=stopping.asked)
+        app = create_app(engine, access, seams, stopping=stopping.asked, metrics=metrics)
         async with trio.open_nursery() as doors:
             url = await doors.start(partial(serve_http, app, host, port, stop=stopping.asked))
             first_run = settings.sample.first_run if settings.sample.enabled else None
@@ -184,6 +188,7 @@ def _build(
     seams: Seams,
     runs_nursery: trio.Nursery,
     stopping: Stopping,
+    metrics: Metrics,
 ) -> tuple[Engine, Runner]:
     board = Board(run_summary(row) for row in store.recent(RECENT))
     catalogue = Catalogue(home.jobs_dir, settings)
@@ -195,7 +200,7 @@ def _build(
     in_force = InForce(settings)
     secrets = SecretSource(home.resolve, in_force)
     around = Surroundings(home.path, home.jobs_dir, secrets, access, recorder, feed)
-    runner = Runner(around, pool, board, seams, in_force)
+    runner = Runner(around, pool, board, seams, in_force, on_end=metrics.count_run)
     jobs = Jobs(
         home, in_force, catalogue, runner, board, recorder, access, seams, pauses, on_settings=access.replace_settings
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -40,10 +40,6 @@ class Metrics:
         """A gauge that is read when the figures are asked for, so `read` has to be cheap."""
         gauge = self._gauges.setdefault(name, Gauge(name, meaning, registry=self.registry))
         gauge.set_function(read)
-
-    def names(self) -> Iterable[str]:
-        """The gauges that are there."""
-        return self._gauges
 
     def text(self) -> bytes:
         """All figures in the text format."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from nomaflow.definitions.steps import STEP_TYPES
@@ -115,8 +116,9 @@ class Engine:
         if after is not None and not self.feed.holds(after.epoch, after.seq):
             after = self.cursor
             yield Reset(after)
-        async for event in self.feed.follow(after.seq if after else self.feed.seq):
-            yield event if event is not None else Reset(self.cursor)
+        async with aclosing(self.feed.follow(after.seq if after else self.feed.seq)) as events:
+            async for event in events:
+                yield event if event is not None else Reset(self.cursor)
 
     def connectors(self) -> list[ConnectorInfo]:
         return self.all_connectors.all()

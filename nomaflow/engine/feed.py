@@ -7,7 +7,7 @@ that comes back after a break does not get it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import islice
 
 import trio
@@ -52,18 +52,20 @@ class Feed:
         """Whether every event after that one is still here."""
         return epoch == self.epoch and self._gone <= seq <= self.seq
 
-    async def follow(self, after: int) -> AsyncIterator[Event | None]:
-        """The events after a number as they come; None where some of them are gone and the rest goes on from now."""
+    async def follow(self, after: int) -> AsyncGenerator[Event | None]:
+        """The events after a number as they come; None where some of them are gone and the rest goes on from then."""
         if not self.holds(self.epoch, after):
-            yield None
+            # Fixed before the follower hears of it: what happens while it reads everything again is new to it.
             after = self.seq
+            yield None
         given = max((order for order, seq, _ in self._ring if seq <= after), default=self._order)
         if self._ring and self._ring[0][1] > after:
             given = self._ring[0][0] - 1
         while True:
             if self._ring and self._ring[0][0] > given + 1:
-                yield None
                 given = self._order
+                yield None
+                continue
             first = self._ring[0][0] if self._ring else 0
             for order, seq, event in list(islice(self._ring, max(0, given + 1 - first), None)):
                 given = order

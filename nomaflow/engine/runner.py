@@ -8,7 +8,7 @@ before it is on disk that it does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -36,9 +36,18 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Runs in flight."""
+    """Runs in flight; `on_end` is told the state of each that ends."""
 
-    def __init__(self, around: Surroundings, pool: Workers[Any], board: Board, seams: Seams, in_force: InForce) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        pool: Workers[Any],
+        board: Board,
+        seams: Seams,
+        in_force: InForce,
+        on_end: Callable[[RunState], None] = lambda state: None,
+    ) -> None:
+        self._on_end = on_end
         self._around, self._pool, self._board, self._seams, self._in_force = around, pool, board, seams, in_force
         self._workers = trio.CapacityLimiter(in_force.settings.engine.max_parallel_runs)
         self._active: dict[str, ActiveRun] = {}
@@ -283,6 +292,7 @@ class Runner:
         del self._active[active.run.id]
         active.log.end()
         active.ended.set()
+        self._on_end(state)
         if not self._active:
             self._all_ended.set()
 

@@ -80,7 +80,8 @@ def main(chosen: list[str]) -> None:
                 table.add_row(*row)
         except (ChildFailedError, OSError) as error:
             table.add_row(name, f"not measured: {error}", "")
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     if not chosen or "copy" in chosen:
         try:
             copy_ratio.main()

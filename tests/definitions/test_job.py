@@ -47,7 +47,7 @@ def test_one_schedule_may_be_written_in_the_singular() -> None:
 
 @pytest.mark.parametrize(
     "job_id",
-    ["", "x" * 65, "..", ".", "a/b", "a\0b", "Upper", "-a", "_a", "a.b", "a b", "é", "а", "a\u200bb", "a\n", "😀"],
+    ["", "x" * 65, "..", ".", "a/b", "a\0b", "Upper", "-a", "_a", "a.b", "a b", "é", "\u0430", "a\u200bb", "a\n", "😀"],
 )
 def test_an_id_is_a_safe_file_name(job_id: str) -> None:
     """Lower case, digits, dash and underscore; nothing that a file system, a URL or an eye could take for another."""
@@ -75,6 +75,7 @@ def test_a_near_time_zone_is_suggested() -> None:
         ({"overlap": "skp"}, 'did you mean "skip"?'),
         ({"overlap": "queue-one"}, 'did you mean "queue_one"?'),
         ({"log_level": "DBUG"}, 'did you mean "DEBUG"?'),
+        ({"retry": {"backoff": "exponental"}}, 'did you mean "exponential"?'),
         ({"schedules": [{"cron": "@daily", "misfire": "lastest"}]}, 'did you mean "latest"?'),
     ],
 )
@@ -110,7 +111,7 @@ def test_two_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize(
     ("preset", "message"),
     [
-        ({"params": {"api": 1}}, "params.api: unknown parameter 'api'; did you mean \"apps\"?"),
+        ({"params": {"app": 1}}, "params.app: unknown parameter 'app'; did you mean \"apps\"?"),
         ({"params": {"apps": "1"}}, "params.apps: apps must be a whole number, not '1'"),
         ({"steps": {"laod": {}}}, "steps.laod: unknown step 'laod'; did you mean \"load\"?"),
         ({"steps": {"load": {"op_kwargs": {"n": True}}}}, "steps.load.op_kwargs.n: n must be a whole number, not True"),

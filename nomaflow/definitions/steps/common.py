@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -31,11 +31,14 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 """A schema, table or column; quoted by the step, so any character but NUL may be in it."""
 
 
+Backoff = Literal["fixed", "exponential"]
+
+
 class Retry(Record):
     """How often a step is tried and how long is waited between the tries."""
 
     attempts: Annotated[int, Field(ge=1, le=10)] = 1
-    backoff: Annotated[str, Field(pattern="^(fixed|exponential)$")] = "fixed"
+    backoff: Backoff = "fixed"
     base_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
     max_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 600
 
@@ -44,7 +47,7 @@ class RetryOverride(Record):
     """The parts of a job's retry that one step changes."""
 
     attempts: Annotated[int, Field(ge=1, le=10)] | None = None
-    backoff: Annotated[str, Field(pattern="^(fixed|exponential)$")] | None = None
+    backoff: Backoff | None = None
     base_seconds: Annotated[Number, Field(ge=0, le=86_400)] | None = None
     max_seconds: Annotated[Number, Field(ge=0, le=86_400)] | None = None
 

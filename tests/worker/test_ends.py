@@ -1,0 +1,301 @@
+"""How a step on a real worker ends, and what of it reaches the run's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from nomaflow.worker.pool import Worker
+from nomaflow.worker.protocol import Message
+from tests.worker.processes import Code, run, running, until, worker_at
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Code:
+    return Code(tmp_path)
+
+
+async def test_what_a_function_returns_is_the_steps_output(code: Code) -> None:
+    """Done, with its rows where it says how many; sync, asyncio and trio alike."""
+    code.write("""
+        def main(ctx, n): return {"rows_affected": n, "more": [1, None]}
+        async def on_asyncio(ctx): return 3
+        async def on_trio(ctx):
+            import trio
+            await trio.sleep(0)
+    """)
+    async with worker_at(code.home) as worker:
+        assert (await run(worker, code.step(kwargs={"n": 5}))).end == {
+            "done": {"output": {"rows_affected": 5, "more": [1, None]}, "rows_affected": 5}
+        }
+        assert (await run(worker, code.step("on_asyncio"))).end["done"]["rows_affected"] == 3
+        trio_end = (await run(worker, code.step("on_trio", flavour="trio"))).end
+        assert trio_end == {"done": {"output": {}, "rows_affected": None}}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        ("raise ValueError('no such period')", "ValueError", "no such period"),
+        ("1 / 0", "ZeroDivisionError", "division by zero"),
+        ("raise SystemExit(3)", "SystemExit", "3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt", ""),
+        (
+            "return object()",
+            "TypeError",
+            "steps:main returned a object; return a dict of JSON values, an int or nothing",
+        ),
+        ("return {'a': {1, 2}}", "TypeError", "returned a dict that is no JSON: "),
+        ("return {'a': float('nan')}", "TypeError", "returned a dict that is no JSON: "),
+        ("return {'a': 'x' * 2_000_000}", "TypeError", "steps:main returned more than 1024 KiB of JSON"),
+        ("a = 1\n    for _ in range(40): a = [a]\n    return {'a': a}", "TypeError", "or more than 32 levels of it"),
+        ("a = []; a.append(a); return {'a': a}", "TypeError", "returned a dict that is no JSON: "),
+        ("raise ValueError('x' * 1_000_000)", "ValueError", "xxx"),
+        ("raise ValueError('\\udcff')", "ValueError", "\\udcff"),
+    ],
+)
+async def test_what_a_function_raises_fails_the_step(code: Code, body: str, kind: str, message: str) -> None:
+    """With its type, message and traceback; the worker lives on and takes the next step."""
+    code.write(f"def main(ctx):\n    {body}\ndef good(ctx): return 1\n")
+    async with worker_at(code.home) as worker:
+        failed = (await run(worker, code.step())).end["failed"]
+        assert failed["type"] == kind
+        assert message in failed["message"]
+        assert len(failed["message"]) <= 65_536
+        assert len(failed["traceback"]) <= 300_000
+        assert failed["traceback"].startswith("Traceback (most recent call last):")
+        assert "done" in (await run(worker, code.step("good"))).end
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "message"),
+    [
+        ("gone:main", "ModuleNotFoundError", "No module named 'gone'"),
+        ("steps:gone", "AttributeError", "the module steps was imported, but has no function 'gone'"),
+        ("steps:Holder.gone", "AttributeError", "the module steps was imported, but has no function 'Holder.gone'"),
+        ("steps:NUMBER", "TypeError", "steps:NUMBER is a int, not a function"),
+        ("steps:needs", "TypeError", "missing 1 required positional argument: 'period'"),
+        ("broken:main", "SyntaxError", "invalid syntax"),
+    ],
+)
+async def test_a_callable_that_is_not_there_fails_the_step(code: Code, target: str, kind: str, message: str) -> None:
+    """With what is missing."""
+    code.write("NUMBER = 1\nclass Holder: ...\ndef needs(ctx, period): ...\n")
+    code.write("def main(:\n", "broken")
+    module, _, function = target.partition(":")
+    async with worker_at(code.home) as worker:
+        failed = (await run(worker, code.step(function, module=module))).end["failed"]
+    assert failed["type"] == kind
+    assert message in failed["message"]
+
+
+async def test_a_function_gets_the_kwargs_that_it_names(code: Code) -> None:
+    """Job params are shared by all steps; who wants them all takes `**kwargs`."""
+    code.write("""
+        def main(ctx, a, *, b=5): return {"a": a, "b": b, "params": ctx.params}
+        def everything(ctx, a, **kwargs): return {"a": a, **kwargs}
+        class Holder:
+            @staticmethod
+            def inside(ctx, c): return {"c": c}
+    """)
+    kwargs = {"a": 1, "c": 2}
+    async with worker_at(code.home) as worker:
+        outputs = [
+            (await run(worker, code.step(name, kwargs=kwargs))).end["done"]["output"]
+            for name in ("main", "everything", "Holder.inside")
+        ]
+    assert outputs == [{"a": 1, "b": 5, "params": kwargs}, {"a": 1, "c": 2}, {"c": 2}]
+
+
+async def test_dates_arrive_as_dates(code: Code) -> None:
+    """They travel as text and are what they were declared to be when the function sees them."""
+    code.write("""
+        def main(ctx, day, moment, text, none):
+            return {"got": [repr(day), repr(moment), repr(text), repr(none)]}
+    """)
+    kwargs = {"day": "2026-03-01", "moment": "2026-03-01T02:30:00+01:00", "text": "2026-03-01", "none": None}
+    types = {"day": "date", "moment": "datetime", "text": "text", "none": "date"}
+    async with worker_at(code.home) as worker:
+        end = (await run(worker, code.step(kwargs=kwargs, types=types))).end
+    assert end["done"]["output"]["got"] == [
+        "datetime.date(2026, 3, 1)",
+        "datetime.datetime(2026, 3, 1, 2, 30, tzinfo=datetime.timezone(datetime.timedelta(seconds=3600)))",
+        "'2026-03-01'",
+        "None",
+    ]
+
+
+async def test_a_step_knows_its_run(code: Code) -> None:
+    """Ids, who started it, earlier outputs, progress."""
+    code.write("""
+        def main(ctx):
+            ctx.progress(5, 10, text="half")
+            earlier = ctx.previous_step("extract")
+            return {"ids": [ctx.run_id, ctx.job_id, ctx.step_name, ctx.session_user, ctx.attempt],
+                    "earlier": [earlier.output, earlier.status]}
+    """)
+    outputs = {"extract": {"output": {"rows": 7}, "status": "SUCCEEDED"}}
+    async with worker_at(code.home) as worker:
+        told = await run(worker, code.step(outputs=outputs))
+    assert told.end["done"]["output"] == {
+        "ids": ["run_0000000000001", "job", "load", "user:test", 1],
+        "earlier": [{"rows": 7}, "SUCCEEDED"],
+    }
+    assert told.other == [{"progress": {"done": 5, "total": 10, "unit": "rows", "text": "half"}}]
+
+
+async def test_all_that_a_step_says_is_in_its_log(code: Code) -> None:
+    """Prints, log records of the step and of libraries, warnings, C code, children: each with its level and stream."""
+    code.write("""
+        import ctypes, logging, os, subprocess, sys, warnings
+        def main(ctx):
+            print("printed"); print("no line end", end="")
+            print("to stderr", file=sys.stderr)
+            ctx.log.info("logged %s", 5); ctx.log.debug("not at INFO"); ctx.log.error("two\\nlines")
+            logging.getLogger("library").warning("from a library")
+            warnings.warn("old")
+            os.write(1, b"C wrote to 1\\n"); os.write(2, b"C wrote to 2\\n")
+            ctypes.CDLL(None).puts(b"C printed")
+            subprocess.run(["echo", "a child"], check=True)
+            subprocess.run(["echo", "a child that is given the stream"], stdout=sys.stdout, check=True)
+        def unended(ctx): os.write(1, b"without a line end")
+    """)
+    async with worker_at(code.home) as worker:
+        told = await run(worker, code.step())
+        told.lines += (await run(worker, code.step("unended"))).lines
+    assert "done" in told.end
+    for line in [
+        ("INFO", "stdout", "printed"),
+        ("INFO", "stdout", "no line end"),
+        ("WARNING", "stderr", "to stderr"),
+        ("INFO", "log", "logged 5"),
+        ("ERROR", "log", "two"),
+        ("ERROR", "log", "lines"),
+        ("WARNING", "log", "from a library"),
+        ("WARNING", "stderr", "C wrote to 1"),
+        ("WARNING", "stderr", "C wrote to 2"),
+        ("WARNING", "stderr", "C printed"),
+        ("WARNING", "stderr", "a child"),
+        ("WARNING", "stderr", "a child that is given the stream"),
+        ("WARNING", "stderr", "without a line end"),
+    ]:
+        assert line in told.lines
+    assert any("UserWarning: old" in text for text in told.texts)
+    assert "not at INFO" not in told.texts
+
+
+async def test_debug_shows_more(code: Code) -> None:
+    """The run's level is the level of its log."""
+    code.write("def main(ctx): ctx.log.debug('seen')")
+    async with worker_at(code.home) as worker:
+        assert "seen" in (await run(worker, code.step(log_level="DEBUG"))).texts
+        assert (await run(worker, code.step(log_level="INFO"))).texts == []
+
+
+async def test_a_step_that_has_ended_has_its_whole_log(code: Code) -> None:
+    """What was written just before the end comes before it, whichever way it takes; never with the next step's."""
+    code.write("""
+        import os
+        def main(ctx, n):
+            os.write(2, b"".join(b"line %d of %d\\n" % (i, n) for i in range(200)))
+            print(f"printed by {n}")
+    """)
+    async with worker_at(code.home) as worker:
+        for number in range(20):
+            told = await run(worker, code.step(kwargs={"n": number}))
+            assert sorted(told.texts) == sorted(
+                [*(f"line {line} of {number}" for line in range(200)), f"printed by {number}"]
+            )
+
+
+async def test_many_long_lines_arrive(code: Code) -> None:
+    """A step that prints faster than the engine reads is slowed down, not cut off; one line is cut at 64 KiB."""
+    code.write("""
+        def main(ctx):
+            for _ in range(1500): print("ü" * 65_000)
+            print("x" * 70_000)
+            print("a\\rb\\rc")
+    """)
+    async with worker_at(code.home) as worker:
+        told = await run(worker, code.step())
+    assert "done" in told.end
+    assert [len(text) for text in told.texts[:1500]] == [65_000] * 1500
+    assert told.texts[1500] == "x" * 65_536 + " … (4464 more characters)"
+    assert told.texts[1501:] == ["c"]
+
+
+async def test_threads_do_not_break_into_each_others_lines(code: Code) -> None:
+    """Each thread's text is put together by itself."""
+    code.write("""
+        from concurrent.futures import ThreadPoolExecutor
+        def say(n):
+            for _ in range(100):
+                print(*[n] * 5)
+        def main(ctx):
+            with ThreadPoolExecutor(4) as threads: list(threads.map(say, range(4)))
+    """)
+    async with worker_at(code.home) as worker:
+        told = await run(worker, code.step())
+    assert sorted(told.texts) == sorted(f"{n} {n} {n} {n} {n}" for n in range(4) for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("body", "ended"),
+    [
+        ("os._exit(3)", "the worker process ended with exit code 3"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the worker process was ended by SIGKILL"),
+        ("os.abort()", "the worker process was ended by SIGABRT"),
+    ],
+)
+async def test_a_worker_that_dies_ends_its_step(code: Code, body: str, ended: str) -> None:
+    """With how it died, and what it said before."""
+    code.write(f"import os, signal\ndef main(ctx):\n    os.write(2, b'last words\\n'); {body}\n")
+    async with worker_at(code.home) as worker:
+        told = await run(worker, code.step())
+    assert told.end == {"died": ended}
+    assert "last words" in told.texts
+
+
+async def test_a_worker_does_not_see_the_engines_secrets(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the engine's environment it inherits a short list."""
+    monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
+    code.write("import os\ndef main(ctx): return {'names': sorted(os.environ)}")
+    async with worker_at(code.home) as worker:
+        names = (await run(worker, code.step())).end["done"]["output"]["names"]
+        environment = await trio.Path(f"/proc/{worker.pid}/environ").read_bytes()
+    assert "PATH" in names
+    assert "DATABASE_PASSWORD" not in names
+    assert b"s3cret" not in environment
+
+
+async def test_a_connector_is_asked_for_when_it_is_used(code: Code) -> None:
+    """The worker holds no password before; what the engine refuses is the step's error."""
+    code.write("""
+        def main(ctx): return {"n": ctx.get_connector("db").sync.scalar("SELECT 40 + :n", {"n": 2})}
+        async def awaited(ctx):
+            connector = await ctx.get_connector("db")
+            return {"n": await connector.scalar("SELECT 1")}
+    """)
+    database = {"name": "db", "kind": "sql", "backend": "sqlite", "host": None, "port": None, "username": None,
+                "password": None, "database": str(code.home / "x.db"), "query": {}}  # fmt: skip
+    async with worker_at(code.home) as worker:
+        for name, answer, expected in [
+            ("main", {"connector": database}, {"n": 42}),
+            ("awaited", {"connector": database}, {"n": 1}),
+            ("main", {"error": "ana may not use the connector 'db'"}, None),
+        ]:
+            end = await _answered(worker, code.step(name), answer)
+            if expected is not None:
+                assert end["done"]["output"] == expected
+            else:
+                assert (end["failed"]["type"], end["failed"]["message"]) == ("LookupError", answer["error"])
+
+
+async def _answered(worker: Worker, step: Message, answer: Message) -> Message:
+    async with running(worker, step) as told:
+        await until(lambda: bool(told.other or told.end))
+        assert told.other[0]["ask"]["connector"] == "db"
+        await worker.send({"answer": {"ask": told.other[0]["ask"]["ask"], **answer}})
+    return told.end
