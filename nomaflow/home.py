@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
 from nomaflow.definitions import toml_edit, toml_file, toml_source
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.definitions.problems import Problem, near_miss
@@ -58,14 +56,6 @@ class Home:
     def resolve(self, file: str) -> Path:
         """A path of the settings: relative ones count from the home."""
         return self.path / Path(file).expanduser()
-
-    def resolve_url(self, url: str) -> str:
-        """A connector's SQLAlchemy URL with the file of a SQLite or DuckDB database made absolute."""
-        parsed = make_url(url)
-        if parsed.get_backend_name() not in ("sqlite", "duckdb") or parsed.database in (None, "", ":memory:"):
-            return url
-        database = str(self.resolve(parsed.database or ""))
-        return parsed.set(database=database).render_as_string(hide_password=False)
 
     def load_settings(self) -> Settings:
         """The settings.

@@ -80,18 +80,7 @@ def test_the_state_folder_is_the_owners_alone(home: Home) -> None:
     assert stat.S_IMODE(home.make_state_dir().stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize(
-    ("url", "resolved"),
-    [
-        ("sqlite:///.nomaflow/jde.db", "sqlite:///{home}/.nomaflow/jde.db"),
-        ("sqlite:////var/jde.db", "sqlite:////var/jde.db"),
-        ("sqlite://", "sqlite://"),
-        ("sqlite:///:memory:", "sqlite:///:memory:"),
-        ("duckdb:///a b.db?x=1", "duckdb:///{home}/a b.db?x=1"),
-        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
-    ],
-)
-def test_a_database_file_is_found_from_the_home(home: Home, url: str, resolved: str) -> None:
-    """A relative file counts from the home, whatever the engine's own folder is; everything else stays."""
-    assert home.resolve_url(url) == resolved.format(home=home.path)
+def test_a_relative_path_counts_from_the_home(home: Home) -> None:
+    """Whatever the engine's own folder is; an absolute one stays."""
+    assert home.resolve("/var/jde.db") == Path("/var/jde.db")
     assert home.resolve("secrets/x") == home.path / "secrets/x"

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import make_url
-
+from nomaflow.definitions import database_url
 from nomaflow.definitions.connector import HttpConnector, LdapConnector, SqlConnector
 from nomaflow.definitions.problems import near_miss
 from nomaflow.engine.model import InForce
@@ -70,11 +69,9 @@ class SecretSource:
         return self._environment.get(name)
 
     def _sql(self, name: str, connector: SqlConnector) -> ResolvedConnector:
-        url = make_url(connector.url)
+        url = database_url.parse(connector.url)
         password = self._password(name, connector.password_env, connector.password_file)
-        database = url.database
-        if connector.backend in ("sqlite", "duckdb") and database not in (None, "", ":memory:"):
-            database = str(self._resolve(database or ""))
+        database = str(self._resolve(url.file)) if url.file else url.database
         spec: dict[str, Any] = {
             "name": name,
             "kind": "sql",
@@ -84,7 +81,7 @@ class SecretSource:
             "username": url.username,
             "password": password,
             "database": database,
-            "query": dict(url.query),
+            "query": url.query,
         }
         return ResolvedConnector(spec, (password,) if password else ())
 

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
+from nomaflow.definitions import database_url
 from nomaflow.definitions.problems import near_miss
 from nomaflow.definitions.record import Record, Text
 
@@ -17,16 +16,11 @@ BACKENDS = ("sqlite", "duckdb", "postgresql")
 
 
 def _check_sql_url(url: str) -> str:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # SQLAlchemy's own message would show the URL, and a URL may hold a password.
-        raise ValueError("is no SQLAlchemy URL; write for example postgresql+psycopg://user@host/database") from None
-    backend = parsed.get_backend_name()
-    if backend not in BACKENDS:
-        raise ValueError(
-            f"names an unknown database {backend!r}; known: {', '.join(BACKENDS)}" + near_miss(backend, BACKENDS)
-        )
+    parsed = database_url.parse(url)
+    if parsed.backend not in BACKENDS:
+        known = ", ".join(BACKENDS)
+        hint = near_miss(parsed.backend, BACKENDS)
+        raise ValueError(f"names an unknown database {parsed.backend!r}; known: {known}{hint}")
     if parsed.password is not None or any("password" in key.lower() for key in parsed.query):
         raise ValueError("must not hold a password; name it with password_env or password_file")
     return url
@@ -81,7 +75,7 @@ class SqlConnector(_WithPassword):
     @property
     def backend(self) -> str:
         """`sqlite`, `duckdb` or `postgresql`."""
-        return make_url(self.url).get_backend_name()
+        return database_url.parse(self.url).backend
 
 
 class HttpAuth(Record):

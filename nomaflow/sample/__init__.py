@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import make_url
-
+from nomaflow.definitions import database_url
 from nomaflow.definitions.connector import SqlConnector
 from nomaflow.sample import flights, jde
 from nomaflow.sample.database import Table, write_database
@@ -48,5 +47,5 @@ def _sqlite_file(home: Path, settings: Settings, name: str) -> Path | None:
     connector = settings.connectors.get(name)
     if not isinstance(connector, SqlConnector) or connector.backend != "sqlite":
         return None
-    database = make_url(connector.url).database
-    return home / database if database and database != ":memory:" else None
+    file = database_url.parse(connector.url).file
+    return home / file if file else None

@@ -31,8 +31,9 @@ MAX_LINE = 65_536
 MAX_TRACEBACK = 262_144
 """What is left of a longer error: its beginning and, since the cause stands there, more of its end."""
 
-MAX_FRAME = 1024 * 1024
-"""Characters of log lines in one frame, so that many long ones do not make a frame that the engine refuses."""
+MAX_HELD = 1024 * 1024
+"""Characters of one frame's log lines, so that many long ones do not make a frame that the engine refuses; and of a
+line that has not ended yet."""
 
 MAX_WAITING = 20_000
 """Messages that wait for a slow engine before the step itself has to wait."""
@@ -79,7 +80,7 @@ def _joined(messages: list[protocol.Message]) -> list[protocol.Message]:
     held = 0
     for message in messages:
         size = sum(len(text) for *_, text in message.get("log", ()))
-        if "log" in message and joined and "log" in joined[-1] and held + size <= MAX_FRAME:
+        if "log" in message and joined and "log" in joined[-1] and held + size <= MAX_HELD:
             joined[-1]["log"].extend(message["log"])
             held += size
         else:
@@ -107,7 +108,7 @@ class Lines(io.TextIOBase):
     def write(self, text: str) -> int:
         thread = threading.get_ident()
         *whole, part = (self._parts.pop(thread, "") + text).split("\n")
-        if len(part) > MAX_LINE:
+        if len(part) > MAX_HELD:
             whole, part = [*whole, part], ""
         for line in whole:
             self._channel.log(self._level, self._stream, line.rstrip("\r").rsplit("\r", 1)[-1])

@@ -55,6 +55,7 @@ class Worker:
         self._waiting: list[protocol.Message] = []
         self._handler: Handler | None = None
         self._printed = b""
+        self._sending = trio.Lock()  # a step, a cancel and an answer may be sent by three tasks at once
         self.ran_code_of: str | None = None
         self.steps = 0
         self.idle_since = 0.0
@@ -65,10 +66,11 @@ class Worker:
         return self._process.pid
 
     async def send(self, message: protocol.Message) -> None:
-        """Send one frame; a worker that is gone is noticed by who waits for its end."""
+        """Send one frame, after those before it; a worker that is gone is noticed by who waits for its end."""
         assert self._process.stdin is not None
         try:
-            await self._process.stdin.send_all(protocol.pack(message))
+            async with self._sending:
+                await self._process.stdin.send_all(protocol.pack(message))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("worker %d is gone; %s was not sent", self.pid, next(iter(message)))
 

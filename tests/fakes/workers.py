@@ -16,8 +16,8 @@ Handler = Callable[[dict[str, Any]], None]
 class FakeWorker:
     """Runs `mode:<what>` callables.
 
-    ok ends at once; slow<n> takes n seconds and honours a cancel; deaf<n> takes n seconds and ends by SIGTERM only;
-    stone ends by SIGKILL only; fail raises; fail<n> raises at its first n tries; die ends the process; lines logs three.
+    ok ends at once; slow<n> takes n seconds and honours a cancel; deaf<n> takes them and ends by SIGTERM only;
+    stone ends by SIGKILL only; fail raises; fail<n> raises at its first n tries; die ends the process; lines logs some.
     """
 
     pid: int

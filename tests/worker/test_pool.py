@@ -1,0 +1,243 @@
+"""Which worker is used again, for whom, and when a fresh one is taken."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+
+from nomaflow.worker import pool as pools
+from nomaflow.worker.pool import WorkerError
+from tests.worker.processes import Code, is_alive, pool_at, run, until
+
+NUMBER = "NUMBER = {}\ndef main(ctx): return {{'number': NUMBER}}\n"
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Code:
+    return Code(tmp_path)
+
+
+async def test_a_clean_worker_is_used_again(code: Code) -> None:
+    """It is ready at once and keeps what it has imported."""
+    code.write("LOADED = []\ndef main(ctx): LOADED.append(1); return {'times': len(LOADED)}\n")
+    async with pool_at(code.home) as pool:
+        pids, times = set(), []
+        for _ in range(3):
+            worker = await pool.acquire("job")
+            worker.ran_code_of = "job"
+            pids.add(worker.pid)
+            times.append((await run(worker, code.step())).end["done"]["output"]["times"])
+            assert await pool.release(worker, clean=True) == []
+        assert (len(pids), times) == (1, [1, 2, 3])
+
+
+async def test_a_worker_with_one_jobs_code_is_not_given_to_another_job(code: Code) -> None:
+    """Neither state nor secrets of one job's Python reach another's."""
+    async with pool_at(code.home) as pool:
+        first = await pool.acquire("one")
+        first.ran_code_of = "one"
+        await pool.release(first, clean=True)
+        other = await pool.acquire("two")
+        again = await pool.acquire("one")
+        assert other.pid != first.pid
+        assert again is first
+        for worker in (other, again):
+            await pool.release(worker, clean=False)
+
+
+async def test_a_worker_without_code_serves_any_job(code: Code) -> None:
+    """SQL steps leave nothing behind."""
+    async with pool_at(code.home) as pool:
+        first = await pool.acquire("one")
+        await pool.release(first, clean=True)
+        assert await pool.acquire("two") is first
+        await pool.release(first, clean=False)
+
+
+async def test_a_worker_that_is_not_clean_is_killed(code: Code) -> None:
+    """And the next one is another."""
+    async with pool_at(code.home) as pool:
+        first = await pool.acquire("job")
+        assert await pool.release(first, clean=False) == []
+        assert not is_alive(first.pid)
+        second = await pool.acquire("job")
+        assert second.pid != first.pid
+        await pool.release(second, clean=False)
+
+
+async def test_a_worker_that_died_while_it_waited_is_not_given_out(code: Code) -> None:
+    """The kernel may have ended it for its memory; the next run is not its victim."""
+    async with pool_at(code.home) as pool:
+        first = await pool.acquire("job")
+        await pool.release(first, clean=True)
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: not is_alive(first.pid))
+        second = await pool.acquire("job")
+        assert second.is_alive()
+        await pool.release(second, clean=False)
+
+
+async def test_a_worker_is_replaced_in_time(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What libraries leak does not pile up."""
+    monkeypatch.setattr(pools, "MAX_STEPS", 2)
+    code.write("def main(ctx): return 1")
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        await run(worker, code.step())
+        await pool.release(worker, clean=True)
+        assert await pool.acquire("job") is worker
+        await run(worker, code.step())
+        await pool.release(worker, clean=True)
+        assert not is_alive(worker.pid)
+
+
+async def test_a_spare_one_is_made_when_the_last_is_taken(code: Code) -> None:
+    """The next launch does not wait for an interpreter."""
+    async with pool_at(code.home, spares=1) as pool:
+        await pool.fill()
+        first = await pool.acquire("one")
+        await until(lambda: len(pool._idle) == 1)
+        (spare,) = pool._idle
+        assert await pool.acquire("two") is spare
+        for worker in (first, spare):
+            await pool.release(worker, clean=False)
+
+
+async def test_closing_ends_those_that_wait(code: Code) -> None:
+    """And one that comes back later."""
+    async with pool_at(code.home) as pool:
+        waiting, out = await pool.acquire("one"), await pool.acquire("two")
+        await pool.release(waiting, clean=True)
+        await pool.close()
+        assert not is_alive(waiting.pid)
+        await pool.release(out, clean=True)
+        assert not is_alive(out.pid)
+
+
+async def test_changed_code_makes_a_worker_stale(code: Code) -> None:
+    """A file under the import root that was loaded and has changed: the next step needs a fresh worker."""
+    code.write(NUMBER.format(1))
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        assert (await run(worker, code.step())).end["done"]["output"] == {"number": 1}
+        assert (await run(worker, code.step())).end["done"]["output"] == {"number": 1}
+        code.write(NUMBER.format(2))
+        assert (await run(worker, code.step())).end == {"stale": True}
+        await pool.release(worker, clean=False)
+        fresh = await pool.acquire("job")
+        assert (await run(fresh, code.step())).end["done"]["output"] == {"number": 2}
+        await pool.release(fresh, clean=False)
+
+
+async def test_code_that_changes_while_it_runs_makes_a_worker_stale(code: Code) -> None:
+    """The step that began before keeps what it has loaded; the next one does not."""
+    code.write("""
+        from pathlib import Path
+        def main(ctx): Path(__file__).write_text("def main(ctx): return 2")
+    """)
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        assert "done" in (await run(worker, code.step())).end
+        assert (await run(worker, code.step())).end == {"stale": True}
+        await pool.release(worker, clean=False)
+
+
+async def test_code_that_is_gone_makes_a_worker_stale(code: Code) -> None:
+    """Also when the step itself removed it: the worker lives on to say so."""
+    code.write("""
+        from pathlib import Path
+        def main(ctx): Path(__file__).unlink()
+    """)
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        assert "done" in (await run(worker, code.step())).end
+        assert (await run(worker, code.step())).end == {"stale": True}
+        await pool.release(worker, clean=False)
+
+
+async def test_a_home_behind_a_link_is_watched_too(code: Code) -> None:
+    """Loaded files are compared by where they really are."""
+    link = code.home / "link"
+    link.symlink_to(code.root)
+    code.write(NUMBER.format(1))
+    step = code.step(import_root=str(link)) | {"import_root": str(link)}
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        assert "done" in (await run(worker, step)).end
+        code.write(NUMBER.format(2))
+        assert (await run(worker, step)).end == {"stale": True}
+        await pool.release(worker, clean=False)
+
+
+async def test_a_changed_file_elsewhere_is_nobodys_business(code: Code) -> None:
+    """Modules that the step did not load, and data beside them, may change."""
+    code.write(NUMBER.format(1))
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        await run(worker, code.step())
+        code.write("X = 1", "other")
+        (code.root / "data.csv").write_text("1")
+        assert "done" in (await run(worker, code.step())).end
+        await pool.release(worker, clean=False)
+
+
+async def test_nothing_is_written_beside_the_jobs(code: Code) -> None:
+    """No bytecode in the folder that lies in git."""
+    code.write(NUMBER.format(1))
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        await run(worker, code.step())
+        await pool.release(worker, clean=False)
+    assert [path.name for path in code.root.iterdir()] == ["steps.py"]
+
+
+async def test_a_home_that_hides_a_library_does_not_break_a_worker(code: Code) -> None:
+    """A `logging.py` at the home's root is not what the worker imports."""
+    (code.home / "logging.py").write_text("raise RuntimeError('not me')")
+    async with pool_at(code.home) as pool:
+        await pool.release(await pool.acquire("job"), clean=False)
+
+
+async def test_a_worker_that_cannot_start_is_told(
+    code: Code, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With how it ended; a spare one that fails is no disaster."""
+    monkeypatch.setattr(pools.sys, "executable", "/bin/false")
+    async with pool_at(code.home, spares=1) as pool:
+        with pytest.raises(WorkerError, match="ended before it was ready: the worker process ended with exit code 1"):
+            await pool.acquire("job")
+        with caplog.at_level(logging.ERROR):
+            await pool.fill()
+    assert "no spare worker" in caplog.text
+
+
+async def test_few_wait_at_once(code: Code) -> None:
+    """What a burst has needed is given back to the machine."""
+    limit = max(1, (os.cpu_count() or 1) * 2)
+    async with pool_at(code.home) as pool:
+        workers = [await pool.acquire("job") for _ in range(limit + 2)]
+        for worker in workers:
+            await pool.release(worker, clean=True)
+        assert sum(is_alive(worker.pid) for worker in workers) == limit
+
+
+async def test_garbage_instead_of_frames_ends_the_worker(code: Code) -> None:
+    """C code that writes into the frames' pipe ends its own worker, not the engine."""
+    code.write("""
+        import os
+        def main(ctx):
+            for fd in range(3, 64):
+                try: os.write(fd, b"garbage" * 10)
+                except OSError: pass
+    """)
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        with trio.fail_after(10):
+            told = await run(worker, code.step())
+        assert told.end == {"died": "the worker process was ended by SIGKILL"}
+        await pool.release(worker, clean=False)
