@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Draw = random.Random
 """Where randomness is drawn from; a test gives one with a seed."""
@@ -34,6 +35,7 @@ def base32(number: int, digits: int) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
 def run_number(run_id: str) -> int:
     """The number behind a run id.
 

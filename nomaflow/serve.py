@@ -10,6 +10,7 @@ Leaving the doors' nursery stops new work; runs then have `drain_seconds` to end
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -170,6 +171,8 @@ async def _serve_store(
         async with trio.open_nursery() as doors:
             url = await doors.start(partial(serve_http, app, host, port, stop=stopping.asked))
             first_run = settings.sample.first_run if settings.sample.enabled else None
+            # What was loaded so far stays for ever: a collection need not look at it again.
+            gc.freeze()
             task_status.started(Serving(url, token, newest is None, first_run))
             await stopping.asked.wait()
             await runner.drain(settings.engine.drain_seconds, stopping.hurry)
@@ -263,6 +266,7 @@ def exit_code(error: BaseException) -> int:
 
 def main(home: Path, host: str, port: int) -> int:
     """`nomaflow serve`: the engine alone, until a signal stops it."""
+    sys.setswitchinterval(0.0005)
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
 
     async def run() -> None:

@@ -10,6 +10,9 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+MAX_WAITING = 256
+"""Frames that go out together when many come at once: a send costs more than what is in it."""
+
 COMMENT_AFTER_SECONDS = 15.0
 """After so long a silence a comment is sent, so that neither side takes the connection for dead."""
 
@@ -54,7 +57,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the frames end, the client leaves, the engine stops or the token dies."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        to_client, from_engine = trio.open_memory_channel[bytes](0)
+        to_client, from_engine = trio.open_memory_channel[bytes](MAX_WAITING)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._pump, to_client)
             nursery.start_soon(_when, self._stopping.wait, nursery.cancel_scope)
@@ -75,8 +78,13 @@ class EventStream(Response):
             with trio.move_on_after(CHECK_EVERY_SECONDS):
                 try:
                     part = await from_engine.receive()
+                    while True:
+                        part += from_engine.receive_nowait()
+                except trio.WouldBlock:
+                    pass
                 except trio.EndOfChannel:
-                    return
+                    if not part:
+                        return
             if not self._may_go_on():
                 return
             if not part and trio.current_time() - silent_since >= COMMENT_AFTER_SECONDS:

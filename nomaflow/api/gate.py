@@ -23,7 +23,7 @@ from nomaflow.definitions.record import JOB_ID_PATTERN
 from nomaflow.definitions.settings import RoleName
 from nomaflow.engine.model import Actor
 from nomaflow.errors import BadRequestError, Detail, InvalidError, NotAllowedError, NotFoundError, NotSignedInError
-from nomaflow.wire import ErrorBody, JobCard, Run
+from nomaflow.wire import ErrorBody, Run
 
 RUN_ID_PATTERN = r"^run_[0-9A-HJKMNP-TV-Z]{13,26}$"
 
@@ -43,11 +43,10 @@ class Api:
 
 @dataclass(frozen=True)
 class Call:
-    """One admitted request: who makes it, and the job or the run that its path names, where it names one."""
+    """One admitted request: who makes it, and the run that its path names, where it names one."""
 
     api: Api
     identity: Identity
-    card: JobCard | None = None
     run: Run | None = None
 
     @property
@@ -67,7 +66,7 @@ class Call:
     def tags(self, job_id: str) -> list[str]:
         """The job's tags; none once it is deleted, so that its runs stay with those who are granted its id."""
         try:
-            return self.engine.card(job_id).tags
+            return self.engine.tags(job_id)
         except NotFoundError:
             return []
 
@@ -75,17 +74,17 @@ class Call:
         """Whether the person may view the job and its runs."""
         return self.may("viewer") or self.may("viewer", job_id, self.tags(job_id))
 
-    def require(self, role: RoleName, card: JobCard) -> None:
+    def require(self, role: RoleName, job_id: str, tags: list[str]) -> None:
         """Refuse who does not hold the role for the job.
 
         Raises:
             NotFoundError: the person may not even view it.
             NotAllowedError: the person may view it, and not do this.
         """
-        if not self.may("viewer", card.id, card.tags):
-            raise no_such_job(card.id)
-        if not self.may(role, card.id, card.tags):
-            raise NotAllowedError(f"this needs the role {role} for the job {card.id}, which you do not hold")
+        if not self.may("viewer", job_id, tags):
+            raise no_such_job(job_id)
+        if not self.may(role, job_id, tags):
+            raise NotAllowedError(f"this needs the role {role} for the job {job_id}, which you do not hold")
 
 
 def no_such_job(job_id: str) -> NotFoundError:
@@ -178,11 +177,11 @@ def _at_job(call: Call, job_id: str, role: RoleName) -> Call:
     if not re.fullmatch(JOB_ID_PATTERN, job_id):
         raise no_such_job(job_id)
     try:
-        card = call.engine.card(job_id)
+        tags = call.engine.tags(job_id)
     except NotFoundError:
         raise no_such_job(job_id) from None
-    call.require(role, card)
-    return Call(call.api, call.identity, card=card)
+    call.require(role, job_id, tags)
+    return call
 
 
 async def _at_run(call: Call, run_id: str, role: RoleName) -> Call:

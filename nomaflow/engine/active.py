@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import trio
 from nomaflow.definitions.job import Job
 from nomaflow.engine.cancel import Stop
 from nomaflow.engine.model import Run
+from nomaflow.engine.recorder import Ticket
 from nomaflow.engine.rows import Change, Happened, late_seconds, run_insert, run_update, step_row
 from nomaflow.engine.run_log import RunLog
 from nomaflow.wire import ActiveRun as ActiveRunCard
@@ -21,16 +23,38 @@ from nomaflow.wire import RunState, RunSummary, StepError, StepRun, StepState
 
 @dataclass(eq=False)
 class ActiveRun:
-    """A run from its acceptance to its end. Every method that changes it gives back the change to record."""
+    """A run from its acceptance to its end. Every method that changes it gives back the change to record.
+
+    `acceptance` is the change that made it: no step begins before that is on disk. From `is_ending` on nothing changes
+    any more how it ends.
+    """
 
     run: Run
     job: Job
     epoch: int
     now: Callable[[], datetime]
     log: RunLog = field(default_factory=RunLog)
+    acceptance: Ticket | None = None
+    is_ending: bool = False
     stop: Stop | None = None
     stop_asked: trio.Event = field(default_factory=trio.Event)
+    _scope: trio.CancelScope | None = None
     ended: trio.Event = field(default_factory=trio.Event)
+
+    @contextmanager
+    def undisturbed(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Leave the block when the run is asked to stop, or after so long; the scope then says `cancelled_caught`."""
+        with trio.move_on_after(seconds) as scope:
+            self._scope = scope
+            if self.stop_asked.is_set():
+                scope.cancel()
+            yield scope
+
+    def ask_to_stop(self) -> None:
+        """Wake whatever waits in this run."""
+        self.stop_asked.set()
+        if self._scope is not None:
+            self._scope.cancel()
 
     def accepted(self) -> Change:
         """QUEUED."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,6 @@ class Attempt:
         self._position = position
         self._record = active.run.steps[position]
         self._told_at = float("-inf")
-        self._asks: list[dict[str, Any]] = []
-        self._asked = trio.Event()
 
     async def run(self, spec: Message, *, grace_seconds: float) -> Message:
         """Send the step and serve it until it ends; stop it when the run is asked to stop or its time is over.
@@ -73,22 +72,17 @@ class Attempt:
         Returns:
             The worker's last message; with `stopped`, a `cancel.Stop`, where the ladder was begun.
         """
-        stopped: Stop | None = None
-
-        async def stop_when_asked() -> None:
-            nonlocal stopped
-            with trio.move_on_after(self._step.timeout_seconds):
-                await self._active.stop_asked.wait()
-            now = self._active.now
-            stopped = self._active.stop or Stop("timeout", "timeout_seconds", now())
-            await cancel.climb(self._worker, stopped, grace_seconds=grace_seconds, now=now)
-
+        await self._worker.start_step(spec, self._take)
+        with self._active.undisturbed(self._step.timeout_seconds) as scope:
+            return await self._worker.step_end()
+        assert scope.cancelled_caught
+        now = self._active.now
+        stopped = self._active.stop or Stop("timeout", "timeout_seconds", now())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_when_asked)
-            nursery.start_soon(self._answer_asks)
-            end = await self._worker.run_step(spec, self._take)
+            nursery.start_soon(partial(cancel.climb, self._worker, stopped, grace_seconds=grace_seconds, now=now))
+            end = await self._worker.step_end()
             nursery.cancel_scope.cancel()
-        return {**end, "stopped": stopped} if stopped is not None else end
+        return {**end, "stopped": stopped}
 
     def spec(self, planned: PlannedStep, types: Mapping[str, str]) -> Message:
         """What the worker needs to run the step.
@@ -98,9 +92,8 @@ class Attempt:
         """
         run, step = self._active.run, self._step
         kwargs = {name: self._revealed(name, value, types) for name, value in planned.values().items()}
-        options = substitute(
-            step.options(),
-            literal=STEP_TYPES[planned.type].literal_options,
+        put_in = partial(
+            substitute,
             kwargs=kwargs,
             outputs={earlier.name: earlier.output for earlier in run.steps if earlier.output is not None},
             context={
@@ -108,10 +101,12 @@ class Attempt:
                 "job_id": run.job_id,
                 "step": step.name,
                 "triggered_by": run.actor.triggered_by,
-                **{name: str(day(run.queued_at.date())) for name, day in DATES.items()},
+                **{name: str(day(run.today or run.queued_at.date())) for name, day in DATES.items()},
             },
             environment=self._environment,
         )
+        options = put_in(step.options(), literal=STEP_TYPES[planned.type].literal_options)
+        names = put_in({"names": list(step.connectors())}, literal=frozenset())["names"]
         if planned.type == "python":
             options |= {"types": dict(types), "import_root": str(self._around.import_root)}
         return {
@@ -128,6 +123,8 @@ class Attempt:
                 earlier.name: {"output": earlier.output or {}, "status": earlier.state.value}
                 for earlier in run.steps[: self._position]
             },
+            # Those that the options name go along; code asks for others when it opens them.
+            "connectors": {name: self._answer(name) for name in names},
             "home": str(self._around.home),
             "import_root": str(self._around.import_root),
         }
@@ -161,7 +158,7 @@ class Attempt:
         )
         self._around.recorder.take_lines([log_row(self._active.run.id, line) for line in lines])
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message) -> Message | None:
         if "log" in message:
             for at, level, stream, text in message["log"]:
                 self.say(level, text, stream=stream, at=at)
@@ -171,16 +168,9 @@ class Attempt:
                 self._told_at = trio.current_time()
                 self._around.feed.tell(self._active.progress(self._position))
         elif "ask" in message:
-            self._asks.append(message["ask"])
-            self._asked.set()
-
-    async def _answer_asks(self) -> None:
-        while True:
-            await self._asked.wait()
-            self._asked = trio.Event()
-            while self._asks:
-                ask = self._asks.pop(0)
-                await self._worker.send({"answer": {"ask": ask["ask"], **self._answer(ask["connector"])}})
+            ask = message["ask"]
+            return {"answer": {"ask": ask["ask"], **self._answer(ask["connector"])}}
+        return None
 
     def _answer(self, name: str) -> dict[str, Any]:
         run = self._active.run

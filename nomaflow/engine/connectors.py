@@ -79,25 +79,10 @@ class Connectors:
             worker = await self._pool.acquire("")
         except WorkerError as error:
             raise NotReadyError(str(error)) from None
-        asks: list[Message] = []
-        asked = trio.Event()
-
-        def take(message: Message) -> None:
-            if "ask" in message:
-                asks.append(message["ask"])
-                asked.set()
-
-        async def answer() -> None:
-            await asked.wait()
-            await worker.send({"answer": {"ask": asks[0]["ask"], "connector": spec}})
-
         end: Message = {"died": f"{name} did not answer within {TEST_SECONDS:.0f} s"}
         try:
             with trio.move_on_after(TEST_SECONDS):
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(answer)
-                    end = await worker.run_step(_test_step(name, self._home), take)
-                    nursery.cancel_scope.cancel()
+                end = await worker.run_step(_test_step(name, spec, self._home), lambda message: None)
         finally:
             with trio.CancelScope(shield=True):
                 await self._pool.release(worker, clean="done" in end)
@@ -124,7 +109,7 @@ def _target(connector: Connector) -> str:
     return connector.url
 
 
-def _test_step(name: str, home: str) -> Message:
+def _test_step(name: str, spec: Message, home: str) -> Message:
     return {
         "type": "sql_query",
         "run_id": "",
@@ -136,6 +121,7 @@ def _test_step(name: str, home: str) -> Message:
         "kwargs": {},
         "options": {"connector": name, "query": "SELECT 1", "params": {}},
         "outputs": {},
+        "connectors": {name: {"connector": spec}},
         "home": home,
         "import_root": home,
     }

@@ -59,6 +59,9 @@ class Engine:
     def card(self, job_id: str) -> JobCard:
         return self.jobs.card(job_id)
 
+    def tags(self, job_id: str) -> list[str]:
+        return self.jobs.tags(job_id)
+
     def job(self, job_id: str) -> JobDocument:
         return self.jobs.document(job_id)
 

@@ -88,13 +88,11 @@ class Feed:
 
 def _event(seq: int, event: Happened) -> Event:
     record = event.record.model_dump(mode="json") if event.record is not None else {}
-    return Event.model_validate(
-        {
-            "seq": seq,
-            "happened_at": event.happened_at,
-            "kind": event.kind,
-            "job_id": event.job_id,
-            "run_id": event.run_id,
-            "record": record,
-        }
+    return Event.model_construct(
+        seq=seq,
+        happened_at=event.happened_at,
+        kind=event.kind,
+        job_id=event.job_id,
+        run_id=event.run_id,
+        record=record,
     )

@@ -65,6 +65,12 @@ class Jobs:
         """One job."""
         return self._card(self.catalogue.entry(job_id))
 
+    def tags(self, job_id: str) -> list[str]:
+        """One job's tags; those of its last good version while its file has problems."""
+        entry = self.catalogue.entry(job_id)
+        job = entry.job or entry.last_good
+        return job.tags if job else []
+
     def document(self, job_id: str) -> JobDocument:
         """A job with its text."""
         return _document(self.catalogue.entry(job_id))
@@ -158,7 +164,7 @@ class Jobs:
                 f"{message}; look at it again",
                 details=[{"message": message, "current": entry.etag, "given": launch.definition}],
             )
-        return plans.resolve(job, launch, today=self._today())
+        return plans.resolve(job, launch, today=self.today())
 
     def runnable(self, entry: Entry) -> Job:
         """The job of a file without problems."""
@@ -244,7 +250,8 @@ class Jobs:
             why=self.why(entry.job_id).why,
         )
 
-    def _today(self) -> date:
+    def today(self) -> date:
+        """The day in the home's zone."""
         return self._seams.now().astimezone(ZoneInfo(self.timezone)).date()
 
     async def _changed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from nomaflow.definitions.settings import Settings
 from nomaflow.launch.plan import Plan
@@ -37,7 +37,10 @@ class Actor:
 
 @dataclass
 class Run:
-    """A run in flight, changed only by the runner. Ended runs live in the store alone."""
+    """A run in flight, changed only by the runner. Ended runs live in the store alone.
+
+    `today` is the day that date tokens count from, in the home's zone.
+    """
 
     id: str
     job_id: str
@@ -58,6 +61,7 @@ class Run:
     step_index: int = 0
     receipt: Receipt | None = None
     expected_seconds: float | None = None
+    today: date | None = None
 
     @property
     def rows_affected(self) -> int | None:

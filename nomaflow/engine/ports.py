@@ -58,8 +58,11 @@ class Worker(Protocol):
     def pid(self) -> int:
         """The process, its group and its session."""
 
-    async def run_step(self, spec: Message, handler: Callable[[Message], None]) -> Message:
-        """Run one step to its end."""
+    async def start_step(self, spec: Message, handler: Callable[[Message], Message | None]) -> None:
+        """Begin a step; the handler is given its messages and gives back what is to be answered."""
+
+    async def step_end(self) -> Message:
+        """Serve the step until it ends; canceled, it can be called again."""
 
     async def send(self, message: Message) -> None:
         """Send one frame."""

@@ -24,6 +24,11 @@ from nomaflow.errors import NotReadyError
 LOG_DELAY_SECONDS = 0.25
 MAX_GROUP = 1000
 
+BUSY_GROUP = 4
+LINGER_SECONDS = 0.01
+"""A commit costs 3 ms, a hundredth of that more for each change, and holds the interpreter meanwhile. So when one had
+this many changes, the next waits so long for company; a quiet engine never waits."""
+
 log = logging.getLogger(__name__)
 
 Offload = Callable[[Callable[[], None]], Awaitable[Any]]
@@ -103,9 +108,13 @@ class Recorder:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._flush_lines)
                 task_status.started()
+                group: list[Ticket] = []
                 async with self._receive:
                     async for ticket in self._receive:
-                        await self._commit(self._group(ticket))
+                        if len(group) >= BUSY_GROUP:
+                            await trio.sleep(LINGER_SECONDS)
+                        group = self._group(ticket)
+                        await self._commit(group)
                 await self._commit([])
                 nursery.cancel_scope.cancel()
 

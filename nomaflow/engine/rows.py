@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from nomaflow.engine.model import Actor, Run
 from nomaflow.launch.plan import Plan
 from nomaflow.seams import run_id_of, run_number
-from nomaflow.wire import Attempt, LogLine, Receipt, RunState, RunSummary, StepError, StepRun, StepState
+from nomaflow.wire import Attempt, EventKind, LogLine, Receipt, RunState, RunSummary, StepError, StepRun, StepState
 from nomaflow.wire import Run as WireRun
 
 Row = tuple[Any, ...]
@@ -77,7 +77,7 @@ class Happened:
     """One transition that is to be recorded, and the record of it that followers are sent."""
 
     happened_at: datetime
-    kind: str
+    kind: EventKind
     job_id: str | None = None
     run_id: str | None = None
     step: str | None = None

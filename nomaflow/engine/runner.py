@@ -69,23 +69,21 @@ class Runner:
         """Take a run; from here on its job is busy. There must be no await between the busy check and this."""
         self._active[active.run.id] = active
 
-    def drop(self, active: ActiveRun) -> None:
-        """Forget a run that could not be recorded."""
-        del self._active[active.run.id]
-
     async def execute(self, active: ActiveRun) -> None:
         """Run it to its end."""
         self._workers.total_tokens = self._in_force.settings.engine.max_parallel_runs
         self._say(active, f"run accepted, started by {active.run.actor.triggered_by}")
+        change = Change()
         try:
             if await self._wait_for_worker(active):
                 try:
-                    state, reason = await self._run_steps(active)
+                    state, reason, change = await self._run_steps(active)
                 finally:
                     self._workers.release_on_behalf_of(active)
             else:
                 state, reason = self._stopped_state(active)
-                await self._around.recorder.record(self._leave_out_rest(active, Change()))
+                assert active.stop is not None
+                active.stop.proof = "the run never began"
         except NotReadyError as error:
             # The store takes nothing; what is acknowledged is on disk, and the next start ends the run.
             log.error("%s cannot go on: %s", active.run.id, error)
@@ -94,19 +92,23 @@ class Runner:
             # A fault of the engine itself: it ends this run and no other.
             log.exception("%s met a fault of the engine", active.run.id)
             state, reason = RunState.FAILED, f"a fault of the engine: {type(error).__name__}: {error}"
-        await self._end(active, state, reason)
+        await self._end(active, state, reason, self._leave_out_rest(active, change))
 
     async def stop(self, active: ActiveRun, stop: Stop) -> None:
-        """Ask a run to stop. A second request only hurries the first."""
+        """Ask a run to stop. A second request only hurries the first, and one that comes too late changes nothing."""
+        if active.is_ending:
+            await active.ended.wait()
+            return
         if active.stop is not None:
             if stop.force:
                 active.stop.hurry()
             return
         active.stop = stop
         if stop.kind == "cancel":
-            await self._around.recorder.record(active.canceling(stop))
             self._say(active, f"cancel requested by {stop.by}" + (f": {stop.reason}" if stop.reason else ""))
-        active.stop_asked.set()
+            if active.run.state is RunState.RUNNING:
+                await self._around.recorder.record(active.canceling(stop))
+        active.ask_to_stop()
 
     async def drain(self, seconds: float, hurry: trio.Event) -> None:
         """Let runs end for so long, then stop the rest; `hurry` skips the wait."""
@@ -146,7 +148,8 @@ class Runner:
             nursery.cancel_scope.cancel()
         return got
 
-    async def _run_steps(self, active: ActiveRun) -> tuple[RunState, str | None]:
+    async def _run_steps(self, active: ActiveRun) -> tuple[RunState, str | None, Change]:
+        """Run what the plan says; how the run ends, why, and the change that is still to be recorded."""
         run = active.run
         change = active.began()
         worker: Worker | None = None
@@ -173,13 +176,14 @@ class Runner:
         finally:
             if worker is not None:
                 with trio.CancelScope(shield=True):
-                    await self._pool.release(worker, clean=active.stop is None and failed is None)
-        self._around.recorder.submit(self._leave_out_rest(active, change))
+                    left = await self._pool.release(worker, clean=active.stop is None and failed is None)
+                    if active.stop is not None and not left:
+                        active.stop.proof = active.stop.proof or f"no step was running; process {worker.pid} is reaped"
         if active.stop is not None:
-            return self._stopped_state(active)
+            return *self._stopped_state(active), change
         if failed is not None:
-            return RunState.FAILED, f"step {run.steps[run.step_index - 1].name} failed"
-        return RunState.SUCCEEDED, None
+            return RunState.FAILED, f"step {run.steps[run.step_index - 1].name} failed", change
+        return RunState.SUCCEEDED, None, change
 
     async def _run_step(
         self,
@@ -196,6 +200,8 @@ class Runner:
         while True:
             _add(change, active.step_began(position))
             await self._around.recorder.record(change)
+            if active.acceptance is not None:
+                await active.acceptance.wait_durable()
             self._say(active, f"▶ {step.name} ({planned.type}) {step.detail}", position)
             started_at = active.now()
             outcome, worker = await self._try(active, planned, step, position, worker)
@@ -276,12 +282,14 @@ class Runner:
             return RunState.FAILED, active.stop.reason
         return RunState.CANCELED, active.stop.reason
 
-    async def _end(self, active: ActiveRun, state: RunState, reason: str | None) -> None:
-        """The only place where a run ends."""
+    async def _end(self, active: ActiveRun, state: RunState, reason: str | None, change: Change) -> None:
+        """The only place where a run ends; its last step's end is in the same change."""
+        active.is_ending = True
         elapsed = active.now() - (active.run.started_at or active.run.queued_at)
         by = f" by {active.stop.by}" if active.stop and state is RunState.CANCELED else ""
         self._say(active, f"run {state}{by} in {_seconds(elapsed.total_seconds())}")
-        final, change = active.finished(state, reason)
+        final, end = active.finished(state, reason)
+        _add(change, end)
         self._around.recorder.take_lines([log_row(active.run.id, line) for line in active.log.rest()])
         try:
             await self._around.recorder.record(change)

@@ -20,7 +20,7 @@ from nomaflow.engine.recorder import Recorder, Ticket
 from nomaflow.engine.rows import KeyRow, log_line, run_record, run_summary
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.store import Store
-from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, RunFinishedError
+from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, NotReadyError, RunFinishedError
 from nomaflow.history.expected import expected_seconds
 from nomaflow.launch.overrides import Launch
 from nomaflow.seams import Seams, run_id_of, run_number
@@ -82,6 +82,7 @@ class Runs:
             etag=entry.etag,
             queued_at=self._seams.now(),
             reason=launch.reason,
+            today=self._jobs.today(),
             expected_seconds=expected_seconds(self._board.good_seconds(job_id)),
         )
         active = ActiveRun(run, job, self._store.epoch, self._seams.now)
@@ -99,16 +100,16 @@ class Runs:
         ticket = self._recorder.submit(change)
         if place is not None:
             self._keys[place] = (change.keys[0], ticket)
-        # A caller that goes away must not leave a run that is on record and never begins.
-        with trio.CancelScope(shield=True):
-            try:
-                await ticket.wait_durable()
-            except BaseException:
-                self._runner.drop(active)
-                if place is not None:
-                    del self._keys[place]
-                raise
-            self._nursery.start_soon(self._runner.execute, active)
+        # The run goes on by itself, so that its first changes share this one's commit, and a caller that goes away
+        # leaves no run that is on record and never begins.
+        active.acceptance = ticket
+        self._nursery.start_soon(self._runner.execute, active)
+        try:
+            await ticket.wait_durable()
+        except NotReadyError:
+            if place is not None:
+                del self._keys[place]
+            raise
 
     async def run(self, run_id: str) -> WireRun:
         """One run."""
@@ -161,10 +162,11 @@ class Runs:
         """Ask a run to stop."""
         active = self._runner.active(run_id)
         if active is None:
-            run = await self.run(run_id)
-            raise RunFinishedError(f"{run_id} is over: it {_ended_as(run.state)}, so there is nothing to cancel")
+            raise _finished(await self.run(run_id))
         stop = Stop("cancel", actor.triggered_by, self._seams.now(), reason, force)
         await self._runner.stop(active, stop)
+        if active.stop is None:
+            raise _finished(active.record())
         return active.record()
 
     async def log(self, run_id: str, query: LogQuery) -> LogPage:
@@ -239,8 +241,9 @@ def _number_checked(run_id: str) -> str:
         raise NotFoundError(f"there is no run {run_id[:40]!r}") from None
 
 
-def _ended_as(state: RunState) -> str:
-    return {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "was canceled"}[state]
+def _finished(run: WireRun) -> RunFinishedError:
+    ended = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed", RunState.CANCELED: "was canceled"}
+    return RunFinishedError(f"{run.id} is over: it {ended[run.state]}, so there is nothing to cancel")
 
 
 def _at_least(level: str | None) -> list[str]:

@@ -10,7 +10,6 @@ The engine never opens the file by other means than DuckDB: closing any descript
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from importlib import resources
@@ -33,7 +32,7 @@ from nomaflow.engine.rows import (
 from nomaflow.seams import run_id_of, run_number
 
 SCHEMA_VERSION = 1
-_CONFIG: dict[str, Any] = {"threads": 2, "memory_limit": "1GB", "enable_external_access": False}
+_CONFIG: dict[str, Any] = {"threads": 1, "memory_limit": "1GB", "enable_external_access": False}
 
 _RUNS = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
 _LINE = "seq, ts, level, step, attempt, stream, text"
@@ -49,7 +48,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = _connect(path)
-        self._cursors = threading.local()
+        self._idle_cursors: list[duckdb.DuckDBPyConnection] = []
         self._check_version()
         self.epoch = self._next_epoch()
         self.seq: int = self._one("SELECT coalesce(max(seq), 0) FROM event")[0]
@@ -66,6 +65,8 @@ class Store:
     def close(self) -> None:
         """Close the file; what was committed is in it."""
         self._appenders.clear()
+        while self._idle_cursors:
+            self._idle_cursors.pop().close()
         self._db.close()
 
     def commit(self, changes: Sequence[Change], log_rows: Sequence[Row]) -> None:
@@ -245,11 +246,13 @@ class Store:
             self._appenders[table].flush()
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        # A cursor for each reading thread; a result left open would own it.
-        cursor = getattr(self._cursors, "cursor", None)
-        if cursor is None:
-            cursor = self._cursors.cursor = self._db.cursor()
+        # Each reader has a cursor to itself for as long as it reads.
+        try:
+            cursor = self._idle_cursors.pop()
+        except IndexError:
+            cursor = self._db.cursor()
         rows: list[Row] = cursor.execute(sql, values).fetchall()
+        self._idle_cursors.append(cursor)
         return rows
 
     def _one(self, sql: str, values: Sequence[Any] = ()) -> Row:

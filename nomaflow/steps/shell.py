@@ -69,7 +69,8 @@ def _terminate(process: subprocess.Popen[bytes]) -> None:
 def _copy(stream: IO[bytes], log: Callable[..., None]) -> str:
     """Log each line; what the last one says. A carriage return begins a line anew, as on a terminal."""
     text = ""
-    for line in io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="\n"):
-        text = line.rstrip("\r\n").rsplit("\r", 1)[-1]
-        log("%s", text)
+    with io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
+        for line in lines:
+            text = line.rstrip("\r\n").rsplit("\r", 1)[-1]
+            log("%s", text)
     return text.strip()[:1000]

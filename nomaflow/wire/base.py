@@ -17,7 +17,9 @@ def _as_utc(value: Any) -> Any:
 
 def iso(instant: datetime) -> str:
     """An instant as every surface sends it: UTC, milliseconds, `Z`."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 Instant = Annotated[datetime, BeforeValidator(_as_utc), PlainSerializer(iso, return_type=str, when_used="json")]

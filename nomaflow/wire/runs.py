@@ -150,12 +150,15 @@ class LogPage(Given):
     end: bool
 
 
+EventKind = Literal["run", "step", "slot", "job", "alert", "connector"]
+
+
 class Event(Given):
     """One change. `seq` grows by one within an epoch; `record` is what changed, as its own route would give it."""
 
     seq: int
     happened_at: Instant
-    kind: Literal["run", "step", "slot", "job", "alert", "connector"]
+    kind: EventKind
     job_id: str | None = None
     run_id: str | None = None
     record: dict[str, JsonValue] = {}

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from nomaflow.worker import protocol
 from nomaflow.worker.context import Canceler, Database, PreviousStep, StepCanceled, StepContext
+from nomaflow.worker.loaded import LoadedFiles
 
 MAX_LINE = 65_536
 """A longer line is cut there; the rest is counted."""
@@ -143,7 +144,7 @@ class Worker:
         self._answers: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._ask_ids = itertools.count(1)
         self._canceler = Canceler()
-        self._loaded: dict[str, int] = {}
+        self._loaded = LoadedFiles()
 
     def run(self) -> None:
         signal.signal(signal.SIGUSR1, self._interrupt)
@@ -153,13 +154,13 @@ class Worker:
         self._channel.send({"ready": os.getpid()})
         while True:
             spec, canceler = self._specs.get()
-            if any(_changed(path, stamp) for path, stamp in self._loaded.items()):
+            if self._loaded.have_changed():
                 self._channel.send({"stale": True})
                 continue
-            begun = time.time_ns()
+            begun_ns = time.time_ns()
             end = self._end_of(spec, canceler)
             if spec["type"] in ("python", "notebook"):
-                self._loaded = _files_under(spec["import_root"], self._loaded, begun)
+                self._loaded.look(spec["import_root"], begun_ns)
             _flush_c_streams()
             self._channel.send(end)
 
@@ -218,23 +219,27 @@ class Worker:
             log=logging.getLogger("nomaflow.step"),
             canceler=canceler,
             emit_progress=lambda progress: self._channel.send({"progress": progress}),
-            open_connector=self._open,
+            open_connector=lambda name: self._open(name, spec.get("connectors", {})),
             in_thread=_in_thread,
             outputs=outputs,
             home=spec["home"],
         )
 
-    def _open(self, name: str) -> Database:
-        ask = next(self._ask_ids)
-        answers = self._answers[ask] = queue.SimpleQueue()
-        self._channel.send({"ask": {"ask": ask, "connector": name}})
-        answer = answers.get()
-        del self._answers[ask]
+    def _open(self, name: str, given: dict[str, dict[str, Any]]) -> Database:
+        answer = given.get(name) or self._ask(name)
         if "error" in answer:
             raise LookupError(answer["error"])
         databases = importlib.import_module("nomaflow.steps.databases")
         database: Database = databases.open_database(answer["connector"])
         return database
+
+    def _ask(self, name: str) -> dict[str, Any]:
+        ask = next(self._ask_ids)
+        answers = self._answers[ask] = queue.SimpleQueue()
+        self._channel.send({"ask": {"ask": ask, "connector": name}})
+        answer = answers.get()
+        del self._answers[ask]
+        return answer
 
 
 async def _in_thread(call: Any) -> Any:
@@ -271,35 +276,6 @@ def _described(error: BaseException) -> dict[str, str]:
     if len(trace) > MAX_TRACEBACK:
         trace = f"{trace[: MAX_TRACEBACK // 4]}\n…\n{trace[-MAX_TRACEBACK * 3 // 4 :]}"
     return {"type": type(error).__qualname__, "message": message[:MAX_LINE], "traceback": trace}
-
-
-def _files_under(import_root: str, known: dict[str, int], begun: int) -> dict[str, int]:
-    """The loaded files and when they were last changed; 0, which no file says of itself, where that was too late.
-
-    A file that was changed after the step began may have been loaded before the change.
-    """
-    prefix = os.path.join(os.path.realpath(import_root), "")
-    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    stamps = {}
-    for path in files:
-        if path in known:
-            stamps[path] = known[path]
-        elif path and os.path.realpath(path).startswith(prefix):
-            changed = _changed_at(path)
-            stamps[path] = changed if changed < begun else 0
-    return stamps
-
-
-def _changed_at(path: str) -> int:
-    """When a file was changed, in nanoseconds; -1 where it is gone."""
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return -1
-
-
-def _changed(path: str, stamp: int) -> bool:
-    return stamp <= 0 or _changed_at(path) != stamp
 
 
 def _flush_c_streams() -> None:

@@ -24,7 +24,7 @@ ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPD
 READY_SECONDS = 30.0
 """A worker that is not ready by then never will be; a loaded machine takes a second."""
 
-MAX_STEPS = 200
+MAX_STEPS = 1000
 """Steps that one worker runs before it is replaced, so that what libraries leak does not pile up."""
 
 MAX_LINE = 65_536
@@ -33,13 +33,16 @@ MAX_LINE = 65_536
 MAX_READS = 64
 """How often a pipe is read at a step's end: more than it holds, and an end where something prints without one."""
 
+FOREIGN_CODE = ("python", "notebook", "shell")
+"""Step types whose code may start processes of its own."""
+
 IDLE_SECONDS = 60.0
-"""How long a worker that has loaded a job's code waits for the job to come again."""
+"""How long a worker that is no spare one waits for another step."""
 
 GONE_SECONDS = 5.0
 """How long to look for processes of a killed group; longer ones hang in the kernel."""
 
-Handler = Callable[[protocol.Message], None]
+Handler = Callable[[protocol.Message], protocol.Message | None]
 
 
 class WorkerError(Exception):
@@ -59,6 +62,7 @@ class Worker:
         self.ran_code_of: str | None = None
         self.steps = 0
         self.idle_since = 0.0
+        self._may_have_children = False
 
     @property
     def pid(self) -> int:
@@ -74,30 +78,45 @@ class Worker:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("worker %d is gone; %s was not sent", self.pid, next(iter(message)))
 
-    async def run_step(self, spec: protocol.Message, handler: Handler) -> protocol.Message:
-        """Run one step to its end.
+    async def start_step(self, spec: protocol.Message, handler: Handler) -> None:
+        """Begin a step; `step_end` must follow.
 
         Args:
             spec: see `protocol`.
-            handler: is given every message but the last: log lines, progress, asks.
+            handler: is given every message but the last, and gives back what is to be answered, or None.
+        """
+        self.steps += 1
+        self._may_have_children |= spec["type"] in FOREIGN_CODE
+        self._handler = handler
+        await self.send({"step": spec})
+
+    async def step_end(self) -> protocol.Message:
+        """Serve the step until it ends.
+
+        Canceled: nothing is lost; call it again to go on.
 
         Returns:
             The message that ends the step; `{"died": sentence}` where the process ended instead.
         """
-        self.steps += 1
-        self._handler = handler
-        try:
-            await self.send({"step": spec})
-            while True:
-                message = await self._next()
-                if message is None:
-                    return {"died": _how_it_ended(await self._process.wait())}
-                if protocol.ENDS & message.keys():
-                    return message
-                handler(message)
-        finally:
-            self._take_rest()
-            self._handler = None
+        while True:
+            message = await self._next()
+            if message is None:
+                end = {"died": _how_it_ended(await self._process.wait())}
+                break
+            if protocol.ENDS & message.keys():
+                end = message
+                break
+            assert self._handler is not None
+            if answer := self._handler(message):
+                await self.send(answer)
+        self._take_rest()
+        self._handler = None
+        return end
+
+    async def run_step(self, spec: protocol.Message, handler: Handler) -> protocol.Message:
+        """Both."""
+        await self.start_step(spec, handler)
+        return await self.step_end()
 
     async def ready(self) -> None:
         """Wait until the process takes steps.
@@ -137,8 +156,8 @@ class Worker:
         return process_group.members(self.pid)
 
     def has_children(self) -> bool:
-        """Whether the step has left processes behind. Cheaper than `survivors`: asked after every run."""
-        return process_group.has_children(self.pid)
+        """Whether a step has left processes behind. Cheaper than `survivors`: asked after every run."""
+        return self._may_have_children and process_group.has_children(self.pid)
 
     async def kill(self) -> list[int]:
         """Kill the group, reap the process and look for what is left of it; empty when nothing is."""
@@ -199,10 +218,10 @@ class Worker:
 
 
 class WorkerPool:
-    """Workers that wait for a step; at most `keep` of them. The caller limits how many are out at once."""
+    """Workers that wait for a step: at most `keep`, and the spare ones. The caller limits how many are out at once."""
 
     def __init__(self, home: Path, nursery: trio.Nursery, *, spares: int = 1, keep: int = 4) -> None:
-        self._home, self._nursery, self._spares, self._keep = home, nursery, spares, max(keep, spares)
+        self._home, self._nursery, self._spares, self._keep = home, nursery, spares, keep + spares
         self._idle: list[Worker] = []
         self._closed = False
 
@@ -248,13 +267,15 @@ class WorkerPool:
                 self._idle.append(worker)
 
     async def retire_idle(self) -> None:
-        """End the workers whose job has not come again for a while, for ever."""
+        """End the workers that were not needed for a while, but for the spare ones; for ever."""
         while True:
             await trio.sleep(IDLE_SECONDS)
             until = trio.current_time() - IDLE_SECONDS
-            for worker in [worker for worker in self._idle if worker.ran_code_of and worker.idle_since < until]:
-                self._idle.remove(worker)
-                await worker.kill()
+            blank = [worker for worker in self._idle if worker.ran_code_of is None]
+            for worker in [worker for worker in self._idle if worker not in blank[-self._spares :]]:
+                if worker.idle_since < until:
+                    self._idle.remove(worker)
+                    await worker.kill()
 
     async def close(self) -> None:
         """Kill the ones that wait."""

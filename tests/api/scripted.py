@@ -123,6 +123,9 @@ class ScriptedEngine:
             raise self.raises
         return list(self.jobs.values())
 
+    def tags(self, job_id: str) -> list[str]:
+        return self.card(job_id).tags
+
     def card(self, job_id: str) -> JobCard:
         if job_id not in self.jobs:
             raise NotFoundError(f"no {job_id}")

@@ -273,3 +273,34 @@ async def test_a_fault_of_the_engine_ends_one_run_only(autojump_clock: Clock, tm
     assert run.state is RunState.FAILED
     assert run.reason is not None
     assert run.reason.startswith("a fault of the engine: TypeError")
+
+
+async def test_a_cancel_that_comes_too_late_changes_nothing(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Once a run's end is being written, terminal is final: the request waits for the end and leaves it as it is."""
+    async with world(tmp_path) as here:
+        active = await here.launch(job("slow5"))
+        await trio.sleep(1)
+        here.commit_seconds = 2
+        await trio.sleep(5)
+        assert active.is_ending
+        assert not active.ended.is_set()
+        await here.runner.stop(active, here.stop())
+        assert active.ended.is_set()
+        run = here.stored(active)
+    assert (run.state, run.receipt) == (RunState.SUCCEEDED, None)
+
+
+async def test_a_queued_run_goes_straight_to_canceled(autojump_clock: Clock, tmp_path: Path) -> None:
+    """QUEUED → CANCELED: it is never CANCELING, and the receipt says that it never began."""
+    async with world(tmp_path, max_parallel_runs=1) as here:
+        first = await here.launch(job("slow10"))
+        second = await here.launch(job("ok", job_id="second"))
+        await trio.sleep(1)
+        await here.runner.stop(second, here.stop())
+        run = await here.ended(second)
+        await here.ended(first)
+        here.feed.close()
+        states = [event.record["state"] async for event in here.feed.follow(0) if event and event.run_id == run.id]
+    assert states == ["QUEUED", "CANCELED", "CANCELED"]
+    assert run.receipt is not None
+    assert run.receipt.proof == "the run never began"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,6 @@ class NoSecrets:
         return None
 
 
-async def inline(call: Callable[[], None]) -> None:
-    """Commit on the loop: virtual time jumps past threads."""
-    call()
-
-
 def virtual_now() -> datetime:
     """The wall clock of a test: `START` at the loop's zero."""
     return START + timedelta(seconds=trio.current_time())
@@ -86,7 +81,7 @@ class World:
     board: Board
     seams: Seams
     nursery: trio.Nursery
-    started: list[ActiveRun] = field(default_factory=list)
+    commit_seconds: float = 0
 
     async def launch(self, job: Job, **overrides: Any) -> ActiveRun:
         """Start a run, as the engine's launch does."""
@@ -104,8 +99,12 @@ class World:
         self.runner.add(active)
         await self.recorder.record(active.accepted())
         self.nursery.start_soon(self.runner.execute, active)
-        self.started.append(active)
         return active
+
+    async def commit(self, call: Callable[[], None]) -> None:
+        """A commit on the loop, since virtual time jumps past threads; it takes `commit_seconds`."""
+        await trio.sleep(self.commit_seconds)
+        call()
 
     async def ended(self, active: ActiveRun) -> WireRun:
         """The run as it is stored once it has ended."""
@@ -134,13 +133,15 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     seams = Seams(now=virtual_now, monotonic=trio.current_time, draw=random.Random(7))
     store = Store(folder / "runs.duckdb")
     feed, board, workers = Feed(store.epoch, store.seq), Board([]), FakeWorkers()
-    recorder = Recorder(store, feed, offload=inline)
+    here: World
+    recorder = Recorder(store, feed, offload=lambda call: here.commit(call))
     in_force = InForce(Settings(engine=EngineSettings(**settings)))
     around = Surroundings(folder, folder / "jobs", NoSecrets(), Anybody(), recorder, feed)
     runner = Runner(around, workers, board, seams, in_force)
     async with trio.open_nursery() as nursery:
         await nursery.start(recorder.run)
         async with trio.open_nursery() as runs:
-            yield World(runner, workers, recorder, store, feed, board, seams, runs)
+            here = World(runner, workers, recorder, store, feed, board, seams, runs)
+            yield here
         recorder.close()
     store.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-Handler = Callable[[dict[str, Any]], None]
+Handler = Callable[[dict[str, Any]], Any]
 
 
 @dataclass
@@ -28,36 +28,39 @@ class FakeWorker:
     specs: list[dict[str, Any]] = field(default_factory=list)
     killed: bool = False
     _stop: trio.Event = field(default_factory=trio.Event)
-    _deadly: frozenset[int] = frozenset()
+    _word: str = ""
+    _number: int = 0
+    _until: float = 0
 
-    async def run_step(self, spec: dict[str, Any], handler: Handler) -> dict[str, Any]:
+    async def start_step(self, spec: dict[str, Any], handler: Handler) -> None:
         self.specs.append(spec)
         mode = spec["options"]["callable"].partition(":")[2]
-        word, number = mode.rstrip("0123456789"), int(mode[len(mode.rstrip("0123456789")) :] or 0)
-        if word == "lines":
+        self._word = mode.rstrip("0123456789")
+        self._number = int(mode[len(self._word) :] or 0)
+        self._until = trio.current_time() + (self._number or 10**9)
+        if self._word == "lines":
             handler({"log": [[0.0, "INFO", "stdout", f"line {n}"] for n in range(3)]})
             handler({"progress": {"done": 3, "total": 3, "unit": "lines", "text": ""}})
-        if word == "die":
+
+    async def step_end(self) -> dict[str, Any]:
+        if self._word == "die":
             return {"died": "the worker process was ended by SIGSEGV"}
-        if word == "fail" and (not number or spec["attempt"] <= number):
+        if self._word == "fail" and (not self._number or self.specs[-1]["attempt"] <= self._number):
             return {"failed": {"type": "ValueError", "message": "no luck", "traceback": ""}}
-        if word in ("slow", "deaf", "stone"):
-            deadly = {"slow": {signal.SIGTERM, signal.SIGKILL}, "deaf": {signal.SIGTERM, signal.SIGKILL}}
-            self._deadly = frozenset(deadly.get(word, {signal.SIGKILL}))
-            self._soft = word == "slow"
-            with trio.move_on_after(number or 10**9):
+        if self._word in ("slow", "deaf", "stone"):
+            with trio.move_on_at(self._until):
                 await self._stop.wait()
-                return {"canceled": "asked"} if not self.signals else {"died": "ended by a signal"}
+                return {"died": "ended by a signal"} if self.signals else {"canceled": "asked"}
         return {"done": {"output": {"n": 1}, "rows_affected": 5}}
 
     async def send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
-        if "cancel" in message and self._soft:
+        if "cancel" in message and self._word == "slow":
             self._stop.set()
 
     def signal(self, number: int) -> bool:
         self.signals.append(number)
-        if number in self._deadly:
+        if self._word != "stone" or number == signal.SIGKILL:
             self._stop.set()
         return True
 

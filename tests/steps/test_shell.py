@@ -1,0 +1,144 @@
+"""`shell` steps: a program with its arguments, and nothing between."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nomaflow.steps import shell
+from nomaflow.worker.context import StepCanceled
+from tests.fakes.context import Told, step_context
+
+
+def run(*argv: str, **options: Any) -> tuple[dict[str, Any], Told]:
+    ctx, said = step_context(log_level="DEBUG")
+    return shell.run(ctx, {"argv": list(argv), **options}), said
+
+
+def test_argv_is_not_read_by_a_shell() -> None:
+    """Each item is one argument, whatever is in it."""
+    argv = ["a b", "$HOME", "; rm -rf /", "*", "", "`id`", "ü\n"]
+    output, told = run(sys.executable, "-c", "import sys; print(ascii(sys.argv[1:]))", *argv)
+    assert output == {"exit_code": 0, "last_line": ascii(argv)}
+    assert told.line("▶").endswith("""'a b' '$HOME' '; rm -rf /' '*' '' '`id`' 'ü\n'""")
+
+
+def test_what_it_prints_is_logged() -> None:
+    """Standard output as INFO, standard error as WARNING; the last line of output is for later steps."""
+    output, told = run("sh", "-c", "echo one; echo two; echo bad >&2; printf three")
+    assert output == {"exit_code": 0, "last_line": "three"}
+    assert [line for line in told.lines if line.startswith("INFO")] == ["INFO one", "INFO two", "INFO three"]
+    assert "WARNING bad" in told.lines
+
+
+@pytest.mark.parametrize(
+    ("printed", "line"),
+    [
+        (r"10%\r20%\r100%\n", "100%"),
+        (r"windows\r\n", "windows"),
+        (r"caf\0303\0251\n", "café"),
+        (r"half \0303\n", r"half \xc3"),
+        (r"tab\there\n", "tab\there"),
+    ],
+)
+def test_lines_are_read_as_a_terminal_shows_them(printed: str, line: str) -> None:
+    """A carriage return begins the line anew; bytes that are no UTF-8 are shown."""
+    output, told = run("printf", "%b", printed)
+    assert [line for line in told.lines if line.startswith("INFO")] == [f"INFO {line}"]
+    assert output["last_line"] == line.strip()
+
+
+def test_nothing_printed_is_no_line() -> None:
+    """Neither in the log nor for a later step."""
+    output, told = run("true")
+    assert output == {"exit_code": 0, "last_line": ""}
+    assert [line for line in told.lines if not line.startswith("DEBUG")] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("exit 3", "sh ended with exit code 3"),
+        ("kill -KILL $$", "sh was ended by signal 9"),
+    ],
+)
+def test_another_exit_code_fails_the_step(script: str, message: str) -> None:
+    """With a sentence that says how it ended."""
+    with pytest.raises(RuntimeError) as caught:
+        run("sh", "-c", script)
+    assert str(caught.value) == message
+
+
+def test_a_program_that_is_not_there_fails_the_step() -> None:
+    """With its name."""
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        run("no-such-program")
+
+
+def test_the_environment_is_a_short_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's secrets are not in it; what the step names is."""
+    monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    _, told = run("env", env={"PERIOD": "2026-03", "LANG": "C"})
+    printed = {line.removeprefix("INFO ") for line in told.lines if line.startswith("INFO ")}
+    assert {"PERIOD=2026-03", "LANG=C"} <= printed
+    assert {line.partition("=")[0] for line in printed} <= {*shell.INHERITED, "PERIOD"}
+    assert not [line for line in told.lines if "s3cret" in line]
+
+
+def test_it_runs_in_the_home_or_below(tmp_path: Path) -> None:
+    """`cwd` is relative to the home."""
+    (tmp_path / "below").mkdir()
+    ctx, _ = step_context()
+    ctx.home = str(tmp_path)
+    assert shell.run(ctx, {"argv": ["pwd", "-P"]})["last_line"] == str(tmp_path.resolve())
+    assert shell.run(ctx, {"argv": ["pwd", "-P"], "cwd": "below"})["last_line"] == str(tmp_path.resolve() / "below")
+
+
+def test_nothing_is_read_from_the_engines_input() -> None:
+    """A program that asks gets the end of its input, and does not hang."""
+    assert run("cat")[0]["last_line"] == ""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo begun; exec sleep 60",
+        "echo begun; sleep 60; true",
+        "sleep 60 & echo begun; wait",
+        "echo begun; sleep 60 | cat",
+    ],
+)
+def test_a_cancel_ends_the_program_and_its_children(script: str) -> None:
+    """Softly, within half a second, also where a child holds the output open."""
+    ctx, told = step_context()
+    told.on_line = lambda line: ctx.canceler.cancel("user:ana")
+    begun = time.monotonic()
+    with pytest.raises(StepCanceled):
+        shell.run(ctx, {"argv": ["sh", "-c", script]})
+    assert time.monotonic() - begun < 0.5
+
+
+def test_a_cancel_that_came_before_ends_it_at_once() -> None:
+    """Nothing is lost between the request and the program's start."""
+    ctx, _ = step_context()
+    ctx.canceler.cancel("user:ana")
+    with pytest.raises(StepCanceled):
+        shell.run(ctx, {"argv": ["sleep", "60"]})
+
+
+def test_a_program_that_ends_well_all_the_same_keeps_its_end() -> None:
+    """What heard the signal and finished its work has succeeded."""
+    ctx, told = step_context()
+    told.on_line = lambda line: ctx.canceler.cancel("user:ana") if "begun" in line else None
+    code = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("begun", flush=True)
+signal.pause()
+"""
+    assert shell.run(ctx, {"argv": [sys.executable, "-c", code]})["exit_code"] == 0
