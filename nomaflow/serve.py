@@ -137,6 +137,7 @@ async def serve(
             await _serve_store(home, settings, store, token, host, port, stopping, seams, task_status)
         finally:
             store.close()
+            gc.unfreeze()
 
 
 async def _serve_store(

@@ -192,7 +192,7 @@ class Worker:
         """Take what was printed before the step's end and was not read yet: an ended step has its whole log."""
         stream = self._process.stderr
         assert isinstance(stream, trio.lowlevel.FdStream)
-        with suppress(BlockingIOError, trio.ClosedResourceError):
+        with suppress(OSError):  # nothing is there, or `kill` has closed the pipe
             # Trio has made the pipe non-blocking, and `read_stderr` only waits for it.
             for _ in range(MAX_READS):
                 if not (data := os.read(stream.fileno(), 65_536)):

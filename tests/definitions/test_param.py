@@ -126,7 +126,8 @@ def test_bounds_and_choices_hold() -> None:
         bounded.check(6)
     choice = param("choice", choices=[1, "two"])
     assert choice.check("two") == "two"
-    for other in (True, "1", 2, None, [1]):
+    others: list[Any] = [True, "1", 2, None, [1]]
+    for other in others:
         with pytest.raises(ValueError, match=r"must (be one of 1, 'two', not|not be null)"):
             choice.check(other)
     with pytest.raises(ValidationError, match="of type choice must list its `choices`"):

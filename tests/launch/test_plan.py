@@ -41,7 +41,7 @@ def test_the_last_layer_wins(layers: int) -> None:
     given_by = {name: number for number, name in enumerate(LAYERS) if layers & 1 << number}
     undeclared = not {"job params", "step op_kwargs"} & given_by.keys()
     params = {"n": 0} if "job params" in given_by or undeclared else {}
-    own = {"n": 1} if "step op_kwargs" in given_by else {}
+    own: dict[str, Any] = {"n": 1} if "step op_kwargs" in given_by else {}
     of = job(
         python_step(**own),
         params=params,

@@ -9,6 +9,7 @@ import trio
 
 from nomaflow.worker.pool import Worker
 from nomaflow.worker.protocol import Message
+from tests.fakes.context import file_connector
 from tests.worker.processes import Code, run, running, until, worker_at
 
 
@@ -278,19 +279,13 @@ async def test_a_connector_is_asked_for_when_it_is_used(code: Code) -> None:
             connector = await ctx.get_connector("db")
             return {"n": await connector.scalar("SELECT 1")}
     """)
-    database = {"name": "db", "kind": "sql", "backend": "sqlite", "host": None, "port": None, "username": None,
-                "password": None, "database": str(code.home / "x.db"), "query": {}}  # fmt: skip
+    database: Message = {"connector": file_connector("sqlite", code.home / "x.db")}
+    refusal: Message = {"error": "ana may not use the connector 'db'"}
     async with worker_at(code.home) as worker:
-        for name, answer, expected in [
-            ("main", {"connector": database}, {"n": 42}),
-            ("awaited", {"connector": database}, {"n": 1}),
-            ("main", {"error": "ana may not use the connector 'db'"}, None),
-        ]:
-            end = await _answered(worker, code.step(name), answer)
-            if expected is not None:
-                assert end["done"]["output"] == expected
-            else:
-                assert (end["failed"]["type"], end["failed"]["message"]) == ("LookupError", answer["error"])
+        assert (await _answered(worker, code.step(), database))["done"]["output"] == {"n": 42}
+        assert (await _answered(worker, code.step("awaited"), database))["done"]["output"] == {"n": 1}
+        failed = (await _answered(worker, code.step(), refusal))["failed"]
+    assert (failed["type"], failed["message"]) == ("LookupError", refusal["error"])
 
 
 async def _answered(worker: Worker, step: Message, answer: Message) -> Message:

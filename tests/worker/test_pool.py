@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -207,7 +208,7 @@ async def test_a_worker_that_cannot_start_is_told(
     code: Code, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With how it ended; a spare one that fails is no disaster."""
-    monkeypatch.setattr(pools.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     async with pool_at(code.home, spares=1) as pool:
         with pytest.raises(WorkerError, match="ended before it was ready: the worker process ended with exit code 1"):
             await pool.acquire("job")

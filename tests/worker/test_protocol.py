@@ -31,7 +31,7 @@ def test_messages_are_whole_however_the_bytes_are_cut(sent: list[dict[str, Any]]
     """For any messages and any cuts, they come out as they went in, each as soon as its last byte is there."""
     stream = b"".join(map(pack, sent))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
-    unpacker, got = Unpacker(), []
+    unpacker, got = Unpacker(), list[dict[str, Any]]()
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         got += unpacker.feed(stream[start:end])
         complete = 0
