@@ -8,19 +8,18 @@
 #   errors         one tree: each has a code, an HTTP status, a sentence
 #   definitions    what people write: jobs, steps, connectors, settings; in and out of their TOML files
 #   home           the folder that holds all of it
-#   schedule       when: cron and its days without an hour, slots, what to do with missed ones     (pure)
 #   launch         with what: overrides, the merge with its origins, the form of every surface     (pure)
 #   wire           the records that travel as JSON
 #   client         the API from Python: what front ends, notebooks and the command line use
 #   worker         the process that runs a step; steps: one file for each type
 #   engine         what happens: store, recorder, runner, cancel, recovery
-#   executors access                 where workers run; who may do what
+#   access         who may do what; sessions; where secrets come from
 #   api            the engine's verbs over HTTP
 #   serve          builds an engine and stops it; supervise: `nomaflow up`
 #   cli            the command line
 #
-# A scheduled run goes schedule → engine.admission → launch.plan → engine.runner → worker → engine.recorder → store;
-# a click goes api → launch.plan and the same way on. Everything that happens is told once, on the event stream.
+# A launch goes api → engine.admission → launch.plan → engine.runner → worker, and what happens goes
+# engine.recorder → store → engine.feed: told once, when it is on disk.
 
 from __future__ import annotations
 

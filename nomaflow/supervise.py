@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -42,14 +41,16 @@ class FrontEnd:
     address: str | None = None
 
 
-def installed_front_ends(host: str, dashboard_port: int, *, dashboard: bool, bot: bool) -> list[FrontEnd]:
+def installed_front_ends(
+    host: str, *, dashboard_port: int, simulator_port: int, dashboard: bool, bot: bool
+) -> list[FrontEnd]:
     """Those whose package is there and that are wanted."""
     wanted = []
     if dashboard and importlib.util.find_spec("dashboards"):
         argv = [sys.executable, "-m", "dashboards", "--host", host, "--port", str(dashboard_port)]
         wanted.append(FrontEnd("dashboard", argv, f"http://{host}:{dashboard_port}/nomaflow"))
     if bot and importlib.util.find_spec("bot"):
-        wanted.append(FrontEnd("bot", [sys.executable, "-m", "bot"]))
+        wanted.append(FrontEnd("bot", [sys.executable, "-m", "bot", "--simulator-port", str(simulator_port)]))
     return wanted
 
 
@@ -118,13 +119,13 @@ def main(
     simulator_port: int,
     no_dashboard: bool,
     no_bot: bool,
-    **_: Any,
+    welcome: Callable[[Sequence[FrontEnd], Serving], Awaitable[None]],
 ) -> int:
-    """`nomaflow up`; its exit code."""
-    from nomaflow.cli.welcome import welcome
-
+    """`nomaflow up`; its exit code. `welcome` tells the person what runs where."""
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(message)s")
-    front_ends = installed_front_ends(host, dashboard_port, dashboard=not no_dashboard, bot=not no_bot)
+    front_ends = installed_front_ends(
+        host, dashboard_port=dashboard_port, simulator_port=simulator_port, dashboard=not no_dashboard, bot=not no_bot
+    )
     try:
         trio.run(
             partial(

@@ -78,8 +78,9 @@ def up(
 ) -> int:
     """Run the engine and its front ends, in the foreground; prints the addresses when they are ready."""
     from nomaflow import supervise
+    from nomaflow.cli.welcome import welcome
 
-    return supervise.main(home.resolve(), host, api_port, dashboard_port, simulator_port, no_dashboard, no_bot)
+    return supervise.main(home.resolve(), host, api_port, dashboard_port, simulator_port, no_dashboard, no_bot, welcome)
 
 
 def _ignore_state(gitignore: Path) -> None:

@@ -78,7 +78,7 @@ def sentence(error: ErrorDetails, root: type[BaseModel]) -> str:
         return "has no `type`"
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
-    message = error["msg"]
+    message = error["msg"].replace("Input should ", "must ")
     return message[0].lower() + message[1:]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -43,10 +44,8 @@ class Canceler:
 
     @contextmanager
     def interrupting_main_thread(self) -> Iterator[None]:
-        """Let a cancel raise `StepCanceled` in the main thread, wherever its Python code is."""
-        main_thread = threading.main_thread().ident
-        assert main_thread is not None
-        with self.armed(lambda: signal.pthread_kill(main_thread, signal.SIGUSR1)):
+        """Let a cancel raise `StepCanceled` in the main thread, once, wherever its Python code is."""
+        with self.armed(lambda: threading.Thread(target=self._interrupt, daemon=True, name="interrupt").start()):
             self.interruptible = True
             try:
                 if self.why is not None:
@@ -54,6 +53,15 @@ class Canceler:
                 yield
             finally:
                 self.interruptible = False
+
+    def _interrupt(self) -> None:
+        # A signal that comes in the moment before a system call begins does not end the call, so one is not enough.
+        main_thread, pause_seconds = threading.main_thread().ident, 0.02
+        assert main_thread is not None
+        while self.interruptible:
+            signal.pthread_kill(main_thread, signal.SIGUSR1)
+            time.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 1.0)
 
     @contextmanager
     def armed(self, hook: Callable[[], object]) -> Iterator[None]:

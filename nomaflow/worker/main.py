@@ -177,6 +177,8 @@ class Worker:
 
     def _interrupt(self, *_: object) -> None:
         if self._canceler.interruptible:
+            # Once: what cleans up after it is left alone.
+            self._canceler.interruptible = False
             raise StepCanceled
 
     def _end_of(self, spec: dict[str, Any], canceler: Canceler) -> protocol.Message:
