@@ -136,6 +136,9 @@ def test_a_plain_function_does_not_begin_after_a_cancel(step: Step) -> None:
         with pytest.raises(StepCanceled):
             step("def main(ctx): ctx.log.info('begun')", ctx=ctx)
     finally:
+        for thread in threading.enumerate():
+            if thread.name == "interrupt":
+                thread.join()
         signal.signal(signal.SIGUSR1, usual)
     assert told.lines == []
 

@@ -51,6 +51,39 @@ async def test_a_cancel_interrupts_what_can_be_interrupted(code: Code, body: str
         assert "done" in (await run(worker, code.step("good"))).end
 
 
+async def test_no_cancel_is_lost_at_the_edge_of_a_system_call(code: Code) -> None:
+    """A signal in the moment before the code goes to sleep does not wake it; the next one does."""
+    code.write("import time\ndef main(ctx):\n    print('begun'); time.sleep(60)")
+    async with worker_at(code.home) as worker:
+        for _ in range(150):
+            begun = trio.current_time()
+            async with running(worker, code.step()) as told:
+                await told.line("begun")
+                await worker.send({"cancel": "user:ana"})
+            assert told.end == {"canceled": "user:ana"}
+            assert trio.current_time() - begun < 5
+
+
+async def test_clean_up_is_not_interrupted_again(code: Code) -> None:
+    """A step is told once; what it does then is its own, however often the cancel is repeated."""
+    code.write("""
+        import time
+        def main(ctx):
+            try:
+                print("begun"); time.sleep(60)
+            finally:
+                print("cleaning up"); time.sleep(0.2); print("cleaned up")
+    """)
+    async with worker_at(code.home) as worker:
+        async with running(worker, code.step()) as told:
+            await told.line("begun")
+            await worker.send({"cancel": "user:ana"})
+            await told.line("cleaning up")
+            await worker.send({"cancel": "user:ana"})
+        assert told.end == {"canceled": "user:ana"}
+        assert told.texts == ["begun", "cleaning up", "cleaned up"]
+
+
 async def test_a_cancel_reaches_trio_code(code: Code) -> None:
     """Its scope is canceled, so clean-up runs."""
     code.write("""
