@@ -6,9 +6,11 @@ own, and a simulated year has a simulated clock.
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import time
+import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +26,14 @@ _RUN_DIGITS = 13
 def utc_now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
+
+
+def system_timezone() -> str:
+    """The machine's zone by its IANA name: `TZ`, else where `/etc/localtime` points, else UTC."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if not name:
+        _, _, name = os.path.realpath("/etc/localtime").rpartition("zoneinfo/")
+    return name if name in zoneinfo.available_timezones() else "UTC"
 
 
 def base32(number: int, digits: int) -> str:
@@ -87,6 +97,7 @@ class Seams:
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     draw: Draw = field(default_factory=random.SystemRandom)
+    timezone: Callable[[], str] = system_timezone
     token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
     run_id: RunIds = field(init=False)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomaflow.seams import RunIds, Seams, base32, run_id_of, run_number
+from nomaflow.seams import RunIds, Seams, base32, run_id_of, run_number, system_timezone
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -101,3 +101,18 @@ def test_a_test_gives_its_own_clock_and_dice() -> None:
     one, other = (Seams(now=lambda: START, draw=random.Random(7)) for _ in range(2))
     assert one.run_id() == other.run_id()
     assert Seams().now().tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("Europe/Paris", "Europe/Paris"),
+        (":America/Lima", "America/Lima"),
+        ("../../etc/passwd", "UTC"),
+        ("CET-1", "UTC"),
+    ],
+)
+def test_the_systems_zone_is_one_that_is_known(monkeypatch: pytest.MonkeyPatch, variable: str, name: str) -> None:
+    """`TZ` may say anything; what is no name of the IANA database is UTC."""
+    monkeypatch.setenv("TZ", variable)
+    assert system_timezone() == name

@@ -49,13 +49,14 @@ class Jobs:
     ) -> None:
         self.catalogue = catalogue
         self._in_force = in_force
+        self._system_timezone = seams.timezone()
         self._home, self._runner, self._board, self._recorder = home, runner, board, recorder
         self._policy, self._seams, self._pauses, self._on_settings = policy, seams, pauses, on_settings
 
     @property
     def timezone(self) -> str:
-        """The home's zone."""
-        return self._in_force.settings.engine.timezone or "UTC"
+        """The home's zone, else the machine's."""
+        return self._in_force.settings.engine.timezone or self._system_timezone
 
     def cards(self) -> list[JobCard]:
         """All jobs, by id."""
