@@ -18,7 +18,7 @@ from nomaflow.definitions.job import Job
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.engine import admission, retry
 from nomaflow.engine.active import ActiveRun
-from nomaflow.engine.attempt import Attempt, Outcome, Surroundings
+from nomaflow.engine.attempt import SQL_TYPES, Attempt, Outcome, Surroundings
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop, prove
 from nomaflow.engine.model import INTERRUPTED_STOPPED, InForce
@@ -92,7 +92,7 @@ class Runner:
             # A fault of the engine itself: it ends this run and no other.
             log.exception("%s met a fault of the engine", active.run.id)
             state, reason = RunState.FAILED, f"a fault of the engine: {type(error).__name__}: {error}"
-        await self._end(active, state, reason, self._leave_out_rest(active, change))
+        await self._end(active, state, reason, self._end_steps(active, change, reason))
 
     async def stop(self, active: ActiveRun, stop: Stop) -> None:
         """Ask a run to stop. A second request only hurries the first, and one that comes too late changes nothing."""
@@ -245,11 +245,15 @@ class Runner:
             return Outcome(StepState.FAILED, error=StepError(type="SubstitutionError", message=str(error))), worker
         except WorkerError as error:
             return Outcome(StepState.FAILED, error=StepError(type="WorkerError", message=str(error))), None
+        except BaseException:
+            if worker is not None:
+                await worker.kill()
+            raise
         outcome = attempt.outcome(end)
         if "stopped" in end:
             stop: Stop = end["stopped"]
             await prove(worker, stop, now=active.now, stuck=lambda: self._tell_stuck(active, stop))
-            if outcome.state is StepState.CANCELED and planned.type in ("sql_query", "sql_copy"):
+            if "canceled" in end and planned.type in SQL_TYPES:
                 stop.rolled_back = True
             return outcome, None
         if "died" in end:
@@ -267,13 +271,15 @@ class Runner:
         own = getattr(step, "op_kwargs", {})
         return {name: param.type for name, param in {**job.params, **own}.items()}
 
-    def _leave_out_rest(self, active: ActiveRun, change: Change) -> Change:
-        """CANCELED for the steps that were never begun."""
+    def _end_steps(self, active: ActiveRun, change: Change, reason: str | None) -> Change:
+        """CANCELED for the steps that were never begun; FAILED for one that the engine itself left in the middle."""
         why = f"canceled by {active.stop.by}" if active.stop else "an earlier step failed"
         for position, (planned, step) in enumerate(zip(active.run.plan.steps, active.run.steps, strict=True)):
             if step.state is StepState.PENDING:
-                reason = why if planned.runs else SKIPPED_DISABLED
-                _add(change, active.step_ended(position, StepState.CANCELED, reason=reason))
+                skipped = why if planned.runs else SKIPPED_DISABLED
+                _add(change, active.step_ended(position, StepState.CANCELED, reason=skipped))
+            elif step.state is StepState.RUNNING:
+                _add(change, active.step_ended(position, StepState.FAILED, reason=reason))
         return change
 
     def _stopped_state(self, active: ActiveRun) -> tuple[RunState, str | None]:

@@ -266,13 +266,13 @@ async def test_an_unknown_reference_fails_the_step_with_a_sentence(autojump_cloc
 async def test_a_fault_of_the_engine_ends_one_run_only(autojump_clock: Clock, tmp_path: Path) -> None:
     """An exception that the runner does not know fails its run with a sentence, and the engine goes on."""
     async with world(tmp_path) as here:
-        here.workers.acquire = None  # type: ignore[assignment,method-assign]  # calling it raises TypeError
-        run = await here.ended(await here.launch(job("ok")))
-        del here.workers.acquire
+        run = await here.ended(await here.launch(job("bug", "ok")))
+        assert here.workers.all[0].killed
         assert (await here.ended(await here.launch(job("ok", job_id="other")))).state is RunState.SUCCEEDED
     assert run.state is RunState.FAILED
     assert run.reason is not None
-    assert run.reason.startswith("a fault of the engine: TypeError")
+    assert run.reason == "a fault of the engine: ZeroDivisionError: division by zero"
+    assert [step.state for step in run.steps] == [StepState.FAILED, StepState.CANCELED]
 
 
 async def test_a_cancel_that_comes_too_late_changes_nothing(autojump_clock: Clock, tmp_path: Path) -> None:

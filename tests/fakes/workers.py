@@ -17,7 +17,8 @@ class FakeWorker:
     """Runs `mode:<what>` callables.
 
     ok ends at once; slow<n> takes n seconds and honours a cancel; deaf<n> takes them and ends by SIGTERM only;
-    stone ends by SIGKILL only; fail raises; fail<n> raises at its first n tries; die ends the process; lines logs some.
+    stone ends by SIGKILL only; fail raises; fail<n> raises at its first n tries; die ends the process; lines logs some;
+    bug is a fault of the engine's own code.
     """
 
     pid: int
@@ -43,6 +44,8 @@ class FakeWorker:
             handler({"progress": {"done": 3, "total": 3, "unit": "lines", "text": ""}})
 
     async def step_end(self) -> dict[str, Any]:
+        if self._word == "bug":
+            raise ZeroDivisionError("division by zero")
         if self._word == "die":
             return {"died": "the worker process was ended by SIGSEGV"}
         if self._word == "fail" and (not self._number or self.specs[-1]["attempt"] <= self._number):
