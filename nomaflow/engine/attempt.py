@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from nomaflow.definitions.param import Param
 from nomaflow.definitions.steps import STEP_TYPES
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.tokens import DATES
@@ -20,14 +21,15 @@ from nomaflow.engine.feed import Feed
 from nomaflow.engine.ports import Policy, Secrets, Worker
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import log_row
-from nomaflow.launch.plan import PlannedStep
-from nomaflow.launch.substitution import SubstitutionError, substitute
+from nomaflow.launch.plan import PlannedStep, PlannedValue
+from nomaflow.launch.substitution import SubstitutionError, put_in_environment, substitute
 from nomaflow.wire import Progress, StepError, StepState
 from nomaflow.worker.protocol import Message
 
 PROGRESS_SECONDS = 0.2
 """How often a step's progress is told at most; people see no more, and each telling costs every follower."""
 
+MIN_SECRET = 4
 SQL_TYPES = ("sql_query", "sql_copy")
 
 
@@ -84,14 +86,23 @@ class Attempt:
             nursery.cancel_scope.cancel()
         return {**end, "stopped": stopped}
 
-    def spec(self, planned: PlannedStep, types: Mapping[str, str]) -> Message:
+    def spec(self, planned: PlannedStep, params: Mapping[str, Param]) -> Message:
         """What the worker needs to run the step.
+
+        Args:
+            planned: the step with its merged kwargs.
+            params: how each of them was declared.
 
         Raises:
             SubstitutionError: an option refers to something that is not there.
         """
         run, step = self._active.run, self._step
-        kwargs = {name: self._revealed(name, value, types) for name, value in planned.values().items()}
+        kwargs = {
+            name: self._revealed(name, value, params[name])
+            for name, value in planned.kwargs.items()
+            # One that has no value is not passed, so that the function's own default counts.
+            if value.value is not None or params[name].nullable
+        }
         put_in = partial(
             substitute,
             kwargs=kwargs,
@@ -108,7 +119,8 @@ class Attempt:
         options = put_in(step.options(), literal=STEP_TYPES[planned.type].literal_options)
         names = put_in({"names": list(step.connectors())}, literal=frozenset())["names"]
         if planned.type == "python":
-            options |= {"types": dict(types), "import_root": str(self._around.import_root)}
+            types = {name: param.type for name, param in params.items()}
+            options |= {"types": types, "import_root": str(self._around.import_root)}
         return {
             "type": planned.type,
             "run_id": run.id,
@@ -183,9 +195,16 @@ class Attempt:
         self._active.log.hide(resolved.secrets)
         return {"connector": {**resolved.spec, "application_name": f"nomaflow {run.id}/{self._step.name}"}}
 
-    def _revealed(self, name: str, value: Any, types: Mapping[str, str]) -> Any:
-        if types.get(name) != "secret" or value is None:
+    def _revealed(self, name: str, planned: PlannedValue, param: Param) -> Any:
+        """A kwarg as the step gets it: a secret's value for its name, and `${env:X}` put in.
+
+        Only in what is saved: a launch that could name variables could read the engine's environment.
+        """
+        value = planned.value
+        if not isinstance(value, str) or planned.origin not in ("saved", "schedule"):
             return value
+        if param.type != "secret":
+            return put_in_environment(value, self._environment)
         try:
             secret = self._around.secrets.secret(value)
         except LookupError as error:
@@ -195,7 +214,8 @@ class Attempt:
 
     def _environment(self, name: str) -> str | None:
         value = self._around.secrets.environment(name)
-        if value is not None:
+        # A variable may be no secret: masking a value like 1 or yes would blot out ordinary text.
+        if value is not None and len(value) >= MIN_SECRET:
             self._active.log.hide([value])
         return value
 

@@ -11,7 +11,7 @@ import trio
 from nomaflow.definitions.catalogue import Catalogue, Entry, text_of
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.param import Param
-from nomaflow.definitions.problems import Problem
+from nomaflow.definitions.problems import Problem, near_miss
 from nomaflow.definitions.settings import Settings
 from nomaflow.engine import admission, cards
 from nomaflow.engine.board import Board
@@ -26,7 +26,7 @@ from nomaflow.launch import form as forms
 from nomaflow.launch import plan as plans
 from nomaflow.launch.form import Form
 from nomaflow.launch.overrides import Launch
-from nomaflow.launch.plan import Plan
+from nomaflow.launch.plan import Plan, PlannedStep
 from nomaflow.seams import Seams
 from nomaflow.wire import CheckResult, JobCard, JobChange, JobDocument, Pause, ReloadResult, Why
 
@@ -165,7 +165,13 @@ class Jobs:
                 f"{message}; look at it again",
                 details=[{"message": message, "current": entry.etag, "given": launch.definition}],
             )
-        return plans.resolve(job, launch, today=self.today())
+        plan = plans.resolve(job, launch, today=self.today())
+        known = self._in_force.settings.connectors
+        for planned in plan.steps:
+            for name in sorted(_picked(job, planned) - known.keys()):
+                message = f"there is no connector {name!r} in nomaflow.toml" + near_miss(name, known)
+                raise InvalidError(message, details=[{"path": f"steps.{planned.name}", "message": message}])
+        return plan
 
     def runnable(self, entry: Entry) -> Job:
         """The job of a file without problems."""
@@ -206,11 +212,7 @@ class Jobs:
         """
         names = {name for name in _connectors(job) if not name.startswith("$")}
         for planned in plan.steps:
-            step = job.step(planned.name)
-            assert step is not None
-            params = {**job.params, **job.op_kwargs(step)}
-            values = planned.values()
-            names |= {str(values[key]) for key, param in params.items() if param.type == "connector" and values[key]}
+            names |= _picked(job, planned)
         self._check_connectors(names, actor)
         if any(planned.type == "shell" and planned.runs for planned in plan.steps):
             self._check_shell(job, actor)
@@ -268,6 +270,15 @@ class Jobs:
 def _connectors(job: Job) -> Iterator[str]:
     for step in job.steps:
         yield from step.connectors()
+
+
+def _picked(job: Job, planned: PlannedStep) -> set[str]:
+    """The connectors that the step's kwargs name."""
+    step = job.step(planned.name)
+    assert step is not None, "a plan is made from its job"
+    params = {**job.params, **job.op_kwargs(step)}
+    values = planned.values()
+    return {str(values[name]) for name, param in params.items() if param.type == "connector" and values[name]}
 
 
 def _is_connector(param: Param) -> bool:

@@ -14,7 +14,6 @@ from typing import Any
 
 import trio
 
-from nomaflow.definitions.job import Job
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.engine import admission, retry
 from nomaflow.engine.active import ActiveRun
@@ -230,7 +229,7 @@ class Runner:
         try:
             worker = worker or await self._pool.acquire(active.run.job_id)
             attempt = Attempt(self._around, active, step, position, worker)
-            spec = attempt.spec(planned, self._types(active.job, step))
+            spec = attempt.spec(planned, {**active.job.params, **getattr(step, "op_kwargs", {})})
             if planned.type == "python":
                 worker.ran_code_of = active.run.job_id
             grace = self._in_force.settings.engine.cancel_grace_seconds
@@ -266,10 +265,6 @@ class Runner:
             step = active.job.step(planned.name)
             assert step is not None, "a plan is made from its job"
             yield planned, step
-
-    def _types(self, job: Job, step: StepCommon) -> dict[str, str]:
-        own = getattr(step, "op_kwargs", {})
-        return {name: param.type for name, param in {**job.params, **own}.items()}
 
     def _end_steps(self, active: ActiveRun, change: Change, reason: str | None) -> Change:
         """CANCELED for the steps that were never begun; FAILED for one that the engine itself left in the middle."""

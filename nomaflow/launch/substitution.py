@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,12 +52,9 @@ def substitute(
             step, _, field = name.partition(".")
             output = _get(outputs, step, f"no earlier step {step!r} with an output")
             return _get(output, field, f"no field {field!r} in the output of {step!r}")
-        value = environment(name) if kind == "env" else None
         if kind != "env":
             raise SubstitutionError(f"${{{word}}} is no known token")
-        if value is None:
-            raise SubstitutionError(f"${{{word}}}: the environment of the engine has no variable {name!r}")
-        return value
+        return _variable(name, environment)
 
     def _get(values: Mapping[str, Any], name: str, missing: str) -> Any:
         if name not in values:
@@ -74,6 +72,27 @@ def substitute(
         return value
 
     return {name: value if name in literal else put_in(value) for name, value in options.items()}
+
+
+def put_in_environment(text: str, environment: Callable[[str], str | None]) -> str:
+    """The text with every `${env:X}` replaced; other tokens stay.
+
+    Raises:
+        SubstitutionError: there is no such variable.
+    """
+
+    def look_up(match: re.Match[str]) -> str:
+        kind, _, name = match[1].partition(":")
+        return _variable(name, environment) if kind == "env" else match[0]
+
+    return TOKEN.sub(look_up, text)
+
+
+def _variable(name: str, environment: Callable[[str], str | None]) -> str:
+    value = environment(name)
+    if value is None:
+        raise SubstitutionError(f"${{env:{name}}}: the environment of the engine has no variable {name!r}")
+    return value
 
 
 def _text(value: Any) -> str:

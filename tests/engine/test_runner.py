@@ -304,3 +304,16 @@ async def test_a_queued_run_goes_straight_to_canceled(autojump_clock: Clock, tmp
     assert states == ["QUEUED", "CANCELED", "CANCELED"]
     assert run.receipt is not None
     assert run.receipt.proof == "the run never began"
+
+
+async def test_a_saved_variable_is_put_in_and_masked(autojump_clock: Clock, tmp_path: Path) -> None:
+    """`${env:X}` in a saved value is resolved at the step's start and hidden; in an override it stays as it is."""
+    params = {"saved": "at ${env:WHERE}", "changed": "x", "unset": {"type": "text"}}
+    async with world(tmp_path) as here:
+        here.secrets.variables["WHERE"] = "s3cret-place"
+        active = await here.launch(job("lines", params=params), params={"changed": "${env:WHERE}"})
+        run = await here.ended(active)
+        kwargs = here.workers.all[0].specs[0]["kwargs"]
+        assert active.log.masked("it is s3cret-place") == "it is ••••"
+    assert kwargs == {"saved": "at s3cret-place", "changed": "${env:WHERE}"}
+    assert run.plan.steps[0].values()["saved"] == "at ${env:WHERE}"

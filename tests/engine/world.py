@@ -44,8 +44,11 @@ class Anybody:
         return True
 
 
-class NoSecrets:
-    """A home without secrets."""
+class FewSecrets:
+    """A home without connectors and secrets, whose engine has these variables."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, str] = {}
 
     def connector(self, name: str) -> Any:
         raise LookupError(f"there is no connector {name!r}")
@@ -54,7 +57,7 @@ class NoSecrets:
         raise LookupError(f"there is no secret {name!r}")
 
     def environment(self, name: str) -> str | None:
-        return None
+        return self.variables.get(name)
 
 
 def virtual_now() -> datetime:
@@ -81,6 +84,7 @@ class World:
     board: Board
     seams: Seams
     nursery: trio.Nursery
+    secrets: FewSecrets
     commit_seconds: float = 0
 
     async def launch(self, job: Job, **overrides: Any) -> ActiveRun:
@@ -134,14 +138,15 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     store = Store(folder / "runs.duckdb")
     feed, board, workers = Feed(store.epoch, store.seq), Board([]), FakeWorkers()
     here: World
+    secrets = FewSecrets()
     recorder = Recorder(store, feed, offload=lambda call: here.commit(call))
     in_force = InForce(Settings(engine=EngineSettings(**settings)))
-    around = Surroundings(folder, folder / "jobs", NoSecrets(), Anybody(), recorder, feed)
+    around = Surroundings(folder, folder / "jobs", secrets, Anybody(), recorder, feed)
     runner = Runner(around, workers, board, seams, in_force)
     async with trio.open_nursery() as nursery:
         await nursery.start(recorder.run)
         async with trio.open_nursery() as runs:
-            here = World(runner, workers, recorder, store, feed, board, seams, runs)
+            here = World(runner, workers, recorder, store, feed, board, seams, runs, secrets)
             yield here
         recorder.close()
     store.close()
