@@ -11,7 +11,7 @@ from nomaflow.api.policy import V1
 from nomaflow.errors import NotAllowedError, NotFoundError
 from nomaflow.wire import ConnectorInfo, ConnectorTest, Page, StepTypeInfo
 
-router = api_router()
+router = api_router("connectors")
 
 
 @router.get(f"{V1}/connectors")

@@ -19,7 +19,7 @@ from nomaflow.api.port import Cursor, Reset
 from nomaflow.errors import BadRequestError, NotFoundError
 from nomaflow.wire import Event
 
-router = api_router()
+router = api_router("events")
 
 
 @router.get(

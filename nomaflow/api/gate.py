@@ -136,10 +136,10 @@ class ApiRoute(APIRoute):
         return handle
 
 
-def api_router() -> APIRouter:
-    """A router whose routes pass the gate."""
+def api_router(subject: str) -> APIRouter:
+    """A router whose routes pass the gate; `/docs` lists them under the subject."""
     # Our own reading of the body is stricter than FastAPI's, which would refuse the one without a content type.
-    return APIRouter(route_class=ApiRoute, strict_content_type=False)
+    return APIRouter(route_class=ApiRoute, strict_content_type=False, tags=[subject])
 
 
 async def _api(request: Request) -> Api:

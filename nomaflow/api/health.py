@@ -15,7 +15,7 @@ from nomaflow.api.metrics import CONTENT_TYPE_LATEST
 from nomaflow.errors import NotFoundError, NotReadyError
 from nomaflow.wire import Health
 
-router = api_router()
+router = api_router("health")
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _ASSET_NAMES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")

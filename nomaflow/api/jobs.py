@@ -39,7 +39,7 @@ from nomaflow.wire import (
     Why,
 )
 
-router = api_router()
+router = api_router("jobs")
 
 Search = Annotated[str | None, Query(max_length=200)]
 IfMatch = Annotated[str | None, Header()]

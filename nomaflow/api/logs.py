@@ -16,7 +16,7 @@ from nomaflow.api.port import LogQuery
 from nomaflow.errors import InvalidError
 from nomaflow.wire import LogLine, LogPage, iso
 
-router = api_router()
+router = api_router("logs")
 
 MAX_SEQ = 2**53
 _PAGE = 500

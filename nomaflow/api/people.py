@@ -11,7 +11,7 @@ from nomaflow.api.policy import V1
 from nomaflow.errors import InvalidError, NotAllowedError
 from nomaflow.wire import GrantInfo, Me, Session, SignIn, SignInLink
 
-router = api_router()
+router = api_router("people")
 
 SIGN_IN_PATH = "/nomaflow/sign-in"
 """Where the dashboard takes a one-time code."""

@@ -16,7 +16,7 @@ from nomaflow.definitions.record import JOB_ID_PATTERN
 from nomaflow.errors import InvalidError, NotBuiltError, NotFoundError
 from nomaflow.wire import Cancel, Page, Run, RunState, RunSummary
 
-router = api_router()
+router = api_router("runs")
 
 
 def _written_out(value: object) -> object:

@@ -160,7 +160,7 @@ def test_a_route_without_a_rule_cannot_be_made() -> None:
     async def anything() -> None: ...
 
     with pytest.raises(LookupError, match=r"no rule for GET /api/v1/anything"):
-        api_router().get(f"{V1}/anything")(anything)
+        api_router("anything").get(f"{V1}/anything")(anything)
 
 
 def test_a_route_beside_the_gate_is_refused() -> None:
