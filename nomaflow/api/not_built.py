@@ -45,7 +45,7 @@ class NotBuiltRoute(ApiRoute):
     takes_any_query: ClassVar[bool] = True
 
 
-router = APIRouter(route_class=NotBuiltRoute)
+router = APIRouter(route_class=NotBuiltRoute, tags=["not built yet"])
 
 
 def _answer(feature: str, name: str) -> Callable[[], Awaitable[None]]:
