@@ -46,6 +46,11 @@ class Home:
         """The token that the first start writes, mode 0600."""
         return self.state_dir / "admin.token"
 
+    @property
+    def engine_url_file(self) -> Path:
+        """The address of the engine that serves this home now; there is none while no engine runs."""
+        return self.state_dir / "engine.url"
+
     def make_state_dir(self) -> Path:
         """The state folder, made with mode 0700, or given it if it was more open."""
         self.state_dir.mkdir(mode=0o700, exist_ok=True)

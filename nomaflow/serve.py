@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -67,12 +67,19 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Serving:
-    """What is known of an engine when it is ready. `is_new` says that the home has never had a run."""
+    """What is known of an engine when it is ready.
+
+    `is_new` says that the home has never had a run; `active` gives the runs in flight as (run id, job id);
+    `bad_jobs` are the jobs whose files have problems.
+    """
 
     url: str
     admin_token: str
     is_new: bool
     first_run: str | None
+    bad_jobs: list[str]
+    drain_seconds: float
+    active: Callable[[], list[tuple[str, str]]]
 
 
 @contextmanager
@@ -128,8 +135,8 @@ async def serve(
         StoreError: the run store cannot be opened.
     """
     seams = seams or Seams()
+    settings = await trio.to_thread.run_sync(home.load_settings)
     with held(home):
-        settings = await trio.to_thread.run_sync(home.load_settings)
         await trio.to_thread.run_sync(_make_samples, home, settings)
         token = await trio.to_thread.run_sync(ensure_admin_token, home.state_dir, seams)
         store = await trio.to_thread.run_sync(Store, home.state_dir / "runs.duckdb")
@@ -174,8 +181,19 @@ async def _serve_store(
             first_run = settings.sample.first_run if settings.sample.enabled else None
             # What was loaded so far stays for ever: a collection need not look at it again.
             gc.freeze()
-            task_status.started(Serving(url, token, newest is None, first_run))
-            await stopping.asked.wait()
+            with _told(home, url):
+                task_status.started(
+                    Serving(
+                        url=url,
+                        admin_token=token,
+                        is_new=newest is None,
+                        first_run=first_run,
+                        bad_jobs=[card.id for card in engine.cards() if card.problem],
+                        drain_seconds=settings.engine.drain_seconds,
+                        active=lambda: [(each.run.id, each.run.job_id) for each in runner.all_active()],
+                    )
+                )
+                await stopping.asked.wait()
             await runner.drain(settings.engine.drain_seconds, stopping.hurry)
         await pool.close()
         runs_nursery.cancel_scope.cancel()
@@ -232,6 +250,16 @@ async def _recorder(store: Store) -> AsyncIterator[tuple[Recorder, Feed]]:
             recorder.close()
 
 
+@contextmanager
+def _told(home: Home, url: str) -> Iterator[None]:
+    """Leave the address where the command line of the same home finds it."""
+    home.engine_url_file.write_text(url + "\n")
+    try:
+        yield
+    finally:
+        home.engine_url_file.unlink(missing_ok=True)
+
+
 def _make_samples(home: Home, settings: Settings) -> None:
     if settings.sample.enabled:
         from nomaflow import sample
@@ -260,7 +288,8 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, NomaflowError | StoreError):
         print(f"Error: {error}", file=sys.stderr)
         for detail in error.details if isinstance(error, NomaflowError) else []:
-            print(f"  {detail['message']}", file=sys.stderr)
+            if detail["message"] not in str(error):
+                print(f"  {detail['message']}", file=sys.stderr)
         return EXIT_HOME_HELD if isinstance(error, HomeHeldError) else EXIT_WRONG_USE
     raise error
 

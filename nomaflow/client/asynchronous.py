@@ -16,8 +16,16 @@ from nomaflow import wire
 from nomaflow.client import calls
 from nomaflow.client.blocking import method_signature
 from nomaflow.client.calls import Call, RunFilter
-from nomaflow.client.connection import TIMEOUT, Surface, connect, refusal
-from nomaflow.client.stream import SILENCE_SECONDS, Following, Reset, follow_events, follow_logs
+from nomaflow.client.connection import TIMEOUT, Surface, connect
+from nomaflow.client.stream import (
+    SILENCE_SECONDS,
+    Following,
+    OnLost,
+    Reset,
+    follow_events,
+    follow_logs,
+    ignore_loss,
+)
 from nomaflow.errors import EngineUnreachableError, NotReadyError
 
 
@@ -114,9 +122,11 @@ class AsyncClient:
                 pass
         return await self.run(run_id)
 
-    def follow_logs(self, run_id: str, *, after: int = 0, patience_seconds: float = 60) -> AsyncGenerator[wire.LogLine]:
+    def follow_logs(
+        self, run_id: str, *, after: int = 0, patience_seconds: float = 60, on_lost: OnLost = ignore_loss
+    ) -> AsyncGenerator[wire.LogLine]:
         """The lines of a run's log as they come, until the run is over; arguments as `Client.follow_logs`."""
-        return self._follow(follow_logs(run_id, after=after, patience_seconds=patience_seconds))
+        return self._follow(follow_logs(run_id, after=after, patience_seconds=patience_seconds, on_lost=on_lost))
 
     def events(self, *, patience_seconds: float = float("inf")) -> AsyncGenerator[wire.Event | Reset]:
         """What happens from now on; what `Client.events` says of `Reset` holds here too."""
@@ -135,7 +145,7 @@ class AsyncClient:
         except httpx.TransportError as error:
             raise self._connection.unreachable(error) from None
         if not response.is_success:
-            raise refusal(response)
+            raise self._connection.refusal(response)
         return call.read(response.content)
 
     async def _follow[T](self, following: Following[T]) -> AsyncGenerator[T]:
@@ -147,7 +157,7 @@ class AsyncClient:
                 async with self._http.stream("GET", following.path, headers=headers, timeout=timeout) as response:
                     if not response.is_success:
                         await response.aread()
-                        raise refusal(response)
+                        raise self._connection.refusal(response)
                     for item in following.connected():
                         yield item
                     async for chunk in response.aiter_bytes():

@@ -15,8 +15,16 @@ import httpx
 from nomaflow import wire
 from nomaflow.client import calls
 from nomaflow.client.calls import Call, RunFilter
-from nomaflow.client.connection import TIMEOUT, Surface, connect, refusal
-from nomaflow.client.stream import SILENCE_SECONDS, Following, Reset, follow_events, follow_logs
+from nomaflow.client.connection import TIMEOUT, Surface, connect
+from nomaflow.client.stream import (
+    SILENCE_SECONDS,
+    Following,
+    OnLost,
+    Reset,
+    follow_events,
+    follow_logs,
+    ignore_loss,
+)
 from nomaflow.errors import EngineUnreachableError, NotReadyError
 
 
@@ -43,8 +51,9 @@ class Client:
     Every method raises `NomaflowError`s alone: those that the engine raised, and `EngineUnreachableError`.
 
     Args:
-        url: the engine's address; else NOMAFLOW_URL, else port 8600 of this machine.
-        token: whose rights count; else NOMAFLOW_TOKEN, else, at the default address, the admin token of `home`.
+        url: the engine's address; else NOMAFLOW_URL, else where the engine of `home` runs, else port 8600 here.
+        token: whose rights count; else NOMAFLOW_TOKEN, else, at its own engine or at port 8600, the admin token of
+            `home`.
         surface: what runs are said to be triggered from.
         home: the home of the engine on this machine; this folder when left out.
         transport: how requests travel, for tests.
@@ -124,15 +133,18 @@ class Client:
             pass
         return self.run(run_id)
 
-    def follow_logs(self, run_id: str, *, after: int = 0, patience_seconds: float = 60) -> Iterator[wire.LogLine]:
+    def follow_logs(
+        self, run_id: str, *, after: int = 0, patience_seconds: float = 60, on_lost: OnLost = ignore_loss
+    ) -> Iterator[wire.LogLine]:
         """The lines of a run's log as they come, until the run is over; a lost connection is taken up again.
 
         Args:
             run_id: the run.
             after: begin behind the line of this number.
             patience_seconds: how long the engine may be away, at a stretch.
+            on_lost: called whenever the connection is gone, before the next try; what it raises ends the following.
         """
-        return self._follow(follow_logs(run_id, after=after, patience_seconds=patience_seconds))
+        return self._follow(follow_logs(run_id, after=after, patience_seconds=patience_seconds, on_lost=on_lost))
 
     def events(self, *, patience_seconds: float = float("inf")) -> Iterator[wire.Event | Reset]:
         """What happens from now on.
@@ -155,7 +167,7 @@ class Client:
         except httpx.TransportError as error:
             raise self._connection.unreachable(error) from None
         if not response.is_success:
-            raise refusal(response)
+            raise self._connection.refusal(response)
         return call.read(response.content)
 
     def _follow[T](self, following: Following[T]) -> Iterator[T]:
@@ -167,7 +179,7 @@ class Client:
                 with self._http.stream("GET", following.path, headers=headers, timeout=timeout) as response:
                     if not response.is_success:
                         response.read()
-                        raise refusal(response)
+                        raise self._connection.refusal(response)
                     yield from following.connected()
                     for chunk in response.iter_bytes():
                         yield from following.feed(chunk)

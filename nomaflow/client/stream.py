@@ -16,6 +16,12 @@ SILENCE_SECONDS = 45.0
 
 MAX_DELAY_SECONDS = 5.0
 
+type OnLost = Callable[[], None]
+
+
+def ignore_loss() -> None:
+    """A lost connection is nothing to tell: it is taken up again."""
+
 
 @dataclass(frozen=True)
 class Reset:
@@ -80,6 +86,7 @@ class Following[T]:
         cursor: where to go on; empty begins where the route begins by itself.
         patience_seconds: how long the engine may be away, at a stretch, before the stream gives up.
         opening: what the caller gets whenever the stream begins without a cursor.
+        on_lost: told of each lost connection.
     """
 
     path: str
@@ -87,6 +94,7 @@ class Following[T]:
     cursor: str = ""
     patience_seconds: float = 60
     opening: T | None = None
+    on_lost: OnLost = ignore_loss
     is_over: bool = False
     _parser: EventParser = field(default_factory=EventParser)
     _delay_seconds: float = 0.1
@@ -123,20 +131,23 @@ class Following[T]:
         """
         if self._away_seconds >= self.patience_seconds:
             raise error or EngineUnreachableError("the engine ends every connection at once; ask it for its log")
+        self.on_lost()
         delay = min(self._delay_seconds, MAX_DELAY_SECONDS)
         self._delay_seconds *= 2
         self._away_seconds += delay
         return delay
 
 
-def follow_logs(run_id: str, *, after: int = 0, patience_seconds: float = 60) -> Following[wire.LogLine]:
+def follow_logs(
+    run_id: str, *, after: int = 0, patience_seconds: float = 60, on_lost: OnLost = ignore_loss
+) -> Following[wire.LogLine]:
     """The lines of a run's log from a number on, as they come; ends when the run has ended and all were given."""
 
     def read(event: ServerSentEvent) -> wire.LogLine:
         return _read(wire.LogLine, event.data)
 
     path = f"{V1}/runs/{path_part(run_id)}/logs/stream"
-    return Following(path, read, cursor=str(after), patience_seconds=patience_seconds)
+    return Following(path, read, cursor=str(after), patience_seconds=patience_seconds, on_lost=on_lost)
 
 
 def follow_events(*, after: str = "", patience_seconds: float = float("inf")) -> Following[wire.Event | Reset]:

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,6 +24,9 @@ from nomaflow.definitions.record import JOB_ID_PATTERN
 from nomaflow.definitions.references import unknown_references
 from nomaflow.definitions.settings import Settings
 from nomaflow.errors import JobChangedError, JobExistsError, NotFoundError
+
+type Stamp = tuple[int, int, int]
+"""A file's time of change in nanoseconds, its size and its inode: another one says that it may hold something else."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Entry:
     job: Job | None
     last_good: Job | None = field(repr=False)
     problems: tuple[Problem, ...]
+    stamp: Stamp | None = field(default=None, repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -123,6 +127,22 @@ class Catalogue:
         if job_id not in self._entries:
             raise self._not_found(job_id)
         return self._entries[job_id]
+
+    def fresh(self, job_id: str) -> Entry:
+        """One file as it is on the disk now: read again if it was changed since it was read.
+
+        While another change is being made, what is known is given: this never waits.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        known = self._entries.get(job_id)
+        if known is None or known.stamp == _stamp(known.path) or not self._changing.acquire(blocking=False):
+            return self.entry(job_id)
+        try:
+            return self._reread(job_id)
+        finally:
+            self._changing.release()
 
     def check(self, job_id: str, text: str) -> Parsed:
         """What saving the text would say; nothing is written."""
@@ -253,7 +273,7 @@ class Catalogue:
         # A name may be bytes that are no text; as an id it must travel as JSON.
         job_id = os.fsencode(stem).decode(errors="backslashreplace")
         path, label, old = self._path(stem), self._label(job_id), self._entries.get(job_id)
-        raw, job = b"", None
+        raw, job, stamp = b"", None, _stamp(path)
         try:
             raw = toml_file.read(path)
         except FileNotFoundError:
@@ -262,12 +282,12 @@ class Catalogue:
             problems: tuple[Problem, ...] = (Problem(label, str(error)),)
         else:
             if keep and old and raw and old.raw == raw:
-                return old
+                return replace(old, stamp=stamp)
             text, problems = toml_source.decode(raw, label)
             if not problems:
                 job, problems = parse(job_id, text, label, self._settings)
         last_good = job or (old.last_good if old else None)
-        return Entry(job_id, path, raw, toml_file.etag(raw), job, last_good, problems)
+        return Entry(job_id, path, raw, toml_file.etag(raw), job, last_good, problems, stamp)
 
     def _stems(self) -> list[str]:
         try:
@@ -286,6 +306,14 @@ class Catalogue:
 def text_of(values: Mapping[str, JsonValue]) -> str:
     """A job that was given as values, as text to create or save."""
     return toml_edit.job_text(values)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _bad_id(job_id: str, file: str) -> Problem | None:

@@ -98,3 +98,18 @@ class Settings(Record):
     retention: Retention = Retention()
     shell: Switch = Switch()
     sample: Sample = Sample()
+
+
+def differences(old: Settings, new: Settings) -> list[str]:
+    """What a reload of the settings changed, a line each: connectors and accounts by name, the rest by table."""
+    lines = []
+    for table in Settings.model_fields:
+        before, after = getattr(old, table), getattr(new, table)
+        if table not in ("connectors", "accounts"):
+            lines += [f"[{table}] changed"] if before != after else []
+            continue
+        for name in sorted({*before, *after}):
+            if before.get(name) != after.get(name):
+                how = "added" if name not in before else "removed" if name not in after else "changed"
+                lines.append(f"{table.removesuffix('s')} {name} {how}")
+    return lines

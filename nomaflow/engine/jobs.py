@@ -12,7 +12,7 @@ from nomaflow.definitions.catalogue import Catalogue, Entry, text_of
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.param import Param
 from nomaflow.definitions.problems import Problem, near_miss
-from nomaflow.definitions.settings import Settings
+from nomaflow.definitions.settings import Settings, differences
 from nomaflow.engine import admission, cards
 from nomaflow.engine.board import Board
 from nomaflow.engine.model import Actor, InForce
@@ -74,7 +74,7 @@ class Jobs:
 
     def document(self, job_id: str) -> JobDocument:
         """A job with its text."""
-        return _document(self.catalogue.entry(job_id))
+        return _document(self.fresh(job_id))
 
     def check(self, job_id: str, toml: str) -> CheckResult:
         """What saving the text would say."""
@@ -126,6 +126,7 @@ class Jobs:
         Raises:
             InvalidError: the settings have problems; the old ones stay in force.
         """
+        before = self._in_force.settings
         settings = await trio.to_thread.run_sync(self._home.load_settings)
         await self._on_settings(settings)
         changes = await trio.to_thread.run_sync(self.catalogue.reload, settings)
@@ -139,6 +140,7 @@ class Jobs:
             added=list(changes.added),
             changed=list(changes.changed),
             removed=list(changes.removed),
+            settings=differences(before, settings),
             problems={
                 job_id: [cards.problem_at(problem) for problem in entry.problems]
                 for job_id, entry in entries.items()
@@ -148,13 +150,22 @@ class Jobs:
 
     def form(self, job_id: str) -> Form:
         """The Run-with-parameters form."""
-        entry = self.catalogue.entry(job_id)
+        entry = self.fresh(job_id)
         active = self._runner.active_of(job_id)
         return forms.form(self.runnable(entry), etag=entry.etag, busy_run_id=active[0].run.id if active else None)
 
     def plan(self, job_id: str, launch: Launch) -> Plan:
         """What a launch would do."""
-        return self.resolve(self.catalogue.entry(job_id), launch)
+        return self.resolve(self.fresh(job_id), launch)
+
+    def fresh(self, job_id: str) -> Entry:
+        """The job's file as it is on the disk: who edits a job and then runs it means what the file says now."""
+        known = self.catalogue.entries.get(job_id)
+        entry = self.catalogue.fresh(job_id)
+        if entry != known:
+            event = Happened(self._seams.now(), "job", job_id, state="reloaded", who="engine", record=self._card(entry))
+            self._recorder.submit(Change(events=[event]))
+        return entry
 
     def resolve(self, entry: Entry, launch: Launch) -> Plan:
         """The plan of a launch, if the job is still the one that the caller saw."""

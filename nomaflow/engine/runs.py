@@ -60,7 +60,7 @@ class Runs:
         """Start a run; its acknowledgement is on disk when this returns. The flag says that it was started before."""
         if idempotency is not None and (earlier := await self._earlier(idempotency)):
             return earlier, True
-        entry = self._jobs.catalogue.entry(job_id)
+        entry = self._jobs.fresh(job_id)
         active_runs = self._runner.active_of(job_id)
         refusal = admission.refusal(
             job_id,

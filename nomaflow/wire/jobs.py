@@ -114,11 +114,12 @@ class Why(Given):
 
 
 class ReloadResult(Given):
-    """What re-reading the files changed."""
+    """What re-reading the files changed: job ids, and a line for each difference of the settings."""
 
     added: list[str] = []
     changed: list[str] = []
     removed: list[str] = []
+    settings: list[str] = []
     problems: dict[str, list[ProblemAt]] = {}
 
 

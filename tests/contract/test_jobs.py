@@ -210,3 +210,27 @@ async def test_the_form_asks_what_a_run_can_change(client: AsyncClient) -> None:
 async def test_a_job_without_questions_fires_at_once(client: AsyncClient) -> None:
     """One step, no parameters: Run now opens no form."""
     assert (await client.form(await new_job(client, one_step("works")))).fires_at_once
+
+
+async def test_an_edited_file_counts_without_a_reload(client: AsyncClient, world: World) -> None:
+    """Who edits a job's file and then runs it means what the file says now."""
+    job_id = await new_job(client, one_step("works"))
+    before = await client.form(job_id)
+    path = world.file(job_id)
+    path.write_text(path.read_text() + '\n[[steps]]\nname = "more"\ntype = "python"\ncallable = "m:f"\n')
+    after = await client.form(job_id)
+    assert [step.name for step in after.steps] == [*(step.name for step in before.steps), "more"]
+    assert after.etag != before.etag
+    plan = await client.plan(job_id)
+    assert len(plan.steps) == 2
+
+
+async def test_a_reload_says_what_it_changed(client: AsyncClient, world: World) -> None:
+    """Jobs by id, and a line for each difference of the settings."""
+    job_id = await new_job(client, one_step("works"))
+    world.file(job_id).write_text(one_step("fails"))
+    file = world.file(job_id).parent.parent / "nomaflow.toml"
+    file.write_text(file.read_text() + '\n[connectors.fresh]\nkind = "sql"\nurl = "sqlite://"\n')
+    result = await client.reload()
+    assert result.changed == [job_id]
+    assert result.settings == ["connector fresh added"]

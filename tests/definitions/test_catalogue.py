@@ -172,7 +172,7 @@ def test_a_reload_says_what_changed(jobs_dir: Path) -> None:
     os.utime(jobs_dir / "same.toml")
     changes = catalogue.reload()
     assert (changes.added, changes.changed, changes.removed) == (("new",), ("good",), ("gone",))
-    assert catalogue.entry("same") is same
+    assert catalogue.entry("same") == same
 
 
 def test_changed_settings_check_the_jobs_again(jobs_dir: Path) -> None:

@@ -146,6 +146,10 @@ class Teller:
 
     async def record(self, change: Change) -> None:
         """Tell the events of the change."""
+        self.submit(change)
+
+    def submit(self, change: Change) -> None:
+        """The same without waiting; here nothing waits."""
         self._feed.publish(change.events)
 
 

@@ -84,7 +84,7 @@ class ScriptedHistory:
         """Start a run; the flag says that it was started before."""
         if idempotency and (known := self._known(idempotency)):
             return await self.run(known), True
-        entry = self._jobs.catalogue.entry(job_id)
+        entry = self._jobs.fresh(job_id)
         active = self.active_of(job_id)
         refusal = admission.refusal(
             job_id,
