@@ -20,13 +20,16 @@ from nomaflow.wire import ActiveRun as ActiveRunCard
 from nomaflow.wire import Run as WireRun
 from nomaflow.wire import RunState, RunSummary, StepError, StepRun, StepState
 
+WAITS = "waits for its next try"
+
 
 @dataclass(eq=False)
 class ActiveRun:
     """A run from its acceptance to its end. Every method that changes it gives back the change to record.
 
-    `acceptance` is the change that made it: no step begins before that is on disk. From `is_ending` on nothing changes
-    any more how it ends.
+    `acceptance` is the change that made it: no step begins before that is on disk. `stop` is a request to stop the run,
+    `stop_of_step` the one that is ending a step now, which may be its timeout. From `is_ending` on nothing changes any
+    more how the run ends.
     """
 
     run: Run
@@ -37,6 +40,7 @@ class ActiveRun:
     acceptance: Ticket | None = None
     is_ending: bool = False
     stop: Stop | None = None
+    stop_of_step: Stop | None = None
     stop_asked: trio.Event = field(default_factory=trio.Event)
     _scope: trio.CancelScope | None = None
     ended: trio.Event = field(default_factory=trio.Event)
@@ -116,8 +120,8 @@ class ActiveRun:
         )
 
     def step_waits(self, position: int) -> Change:
-        """The next try is due at the last attempt's `retry_at`."""
-        return Change(events=[self._step_event(self.run.steps[position])])
+        """The next try is due at the last attempt's `retry_at`. The event's reason tells it from the start of a try."""
+        return Change(events=[replace(self._step_event(self.run.steps[position]), reason=WAITS)])
 
     def progress(self, position: int) -> Happened:
         """How far a step is; told, not stored."""

@@ -18,6 +18,7 @@ from nomaflow.engine import cancel
 from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.cancel import Stop
 from nomaflow.engine.feed import Feed
+from nomaflow.engine.model import MAX_ROWS
 from nomaflow.engine.ports import Policy, Secrets, Worker
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import log_row
@@ -74,14 +75,20 @@ class Attempt:
         Returns:
             The worker's last message; with `stopped`, a `cancel.Stop`, where the ladder was begun.
         """
-        await self._worker.start_step(spec, self._take)
+        is_sent = False
         with self._active.undisturbed(self._step.timeout_seconds) as scope:
+            # Sending is a part of it: a worker that does not read would hold up a large spec.
+            await self._worker.start_step(spec, self._take)
+            is_sent = True
             return await self._worker.step_end()
         assert scope.cancelled_caught
         now = self._active.now
         stopped = self._active.stop or Stop("timeout", "timeout_seconds", now())
+        self._active.stop_of_step = stopped
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(cancel.climb, self._worker, stopped, grace_seconds=grace_seconds, now=now))
+            # A worker that has half of the spec cannot be asked anything.
+            grace = grace_seconds if is_sent else 0
+            nursery.start_soon(partial(cancel.climb, self._worker, stopped, grace_seconds=grace, now=now))
             end = await self._worker.step_end()
             nursery.cancel_scope.cancel()
         return {**end, "stopped": stopped}
@@ -146,9 +153,8 @@ class Attempt:
         stopped: Stop | None = end.get("stopped")
         if "done" in end:
             done = end["done"]
-            return Outcome(
-                StepState.SUCCEEDED, output=self._masked(done["output"]), rows_affected=done["rows_affected"]
-            )
+            rows = _countable(done["rows_affected"])
+            return Outcome(StepState.SUCCEEDED, output=self._masked(done["output"]), rows_affected=rows)
         if "failed" in end:
             return Outcome(StepState.FAILED, error=StepError(**self._masked(end["failed"])))
         if stopped is None:
@@ -227,3 +233,8 @@ class Attempt:
         if isinstance(value, list):
             return [self._masked(item) for item in value]
         return value
+
+
+def _countable(rows: Any) -> int | None:
+    """A step's count of rows, if it is one that the store can hold: what a worker sends is foreign input."""
+    return rows if isinstance(rows, int) and 0 <= rows <= MAX_ROWS else None

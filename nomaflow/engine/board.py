@@ -22,6 +22,10 @@ class Board:
         """A run of the job is over."""
         self._recent[summary.job_id].append(summary)
 
+    def job_ids(self) -> set[str]:
+        """The jobs that have ended runs, the deleted ones too."""
+        return {job_id for job_id, runs in self._recent.items() if runs}
+
     def last(self, job_id: str) -> RunSummary | None:
         """The newest ended run."""
         recent = self._recent.get(job_id)

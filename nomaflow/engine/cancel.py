@@ -13,6 +13,7 @@ import trio
 from nomaflow.engine.ports import Worker
 from nomaflow.wire import Receipt, Rung
 
+SOFT_SEND_SECONDS = 1.0
 TERM_SECONDS = 5.0
 FORCED_TERM_SECONDS = 1.0
 STUCK_SECONDS = 1.0
@@ -42,6 +43,17 @@ class Stop:
         self.force = True
         self.forced.set()
 
+    def adopt(self, request: Stop) -> None:
+        """Go on as the stop that a person asks for: a step that is being ended already is not asked twice."""
+        self.kind, self.by, self.requested_at, self.reason = (
+            request.kind,
+            request.by,
+            request.requested_at,
+            request.reason,
+        )
+        if request.force:
+            self.hurry()
+
     def receipt(self) -> Receipt:
         """As a run shows it."""
         return Receipt(
@@ -63,8 +75,10 @@ async def climb(worker: Worker, stop: Stop, *, grace_seconds: float, now: Callab
     after another wait. With force there is no grace and a shorter wait.
     """
     stop.rungs.append(Rung(rung="soft cancel", started_at=now(), result="the step was asked to stop"))
-    await worker.send({"cancel": f"{stop.kind} by {stop.by}"})
     with trio.move_on_after(grace_seconds):
+        # A worker that does not read must not hold up the next rung.
+        with trio.move_on_after(SOFT_SEND_SECONDS):
+            await worker.send({"cancel": f"{stop.kind} by {stop.by}"})
         await stop.forced.wait()
     for rung, number in (("SIGTERM", signal.SIGTERM), ("SIGKILL", signal.SIGKILL)):
         stop.rungs[-1].ended_at = now()

@@ -62,6 +62,9 @@ class Engine:
     def tags(self, job_id: str) -> list[str]:
         return self.jobs.tags(job_id)
 
+    def known_job_ids(self) -> set[str]:
+        return self.jobs.known_ids()
+
     def job(self, job_id: str) -> JobDocument:
         return self.jobs.document(job_id)
 

@@ -95,4 +95,5 @@ def _event(seq: int, event: Happened) -> Event:
         job_id=event.job_id,
         run_id=event.run_id,
         record=record,
+        gone_tags=event.gone_tags,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -10,8 +10,7 @@ import trio
 
 from nomaflow.definitions.catalogue import Catalogue, Entry, text_of
 from nomaflow.definitions.job import Job
-from nomaflow.definitions.param import Param
-from nomaflow.definitions.problems import Problem, near_miss
+from nomaflow.definitions.problems import Problem
 from nomaflow.definitions.settings import Settings, differences
 from nomaflow.engine import admission, cards
 from nomaflow.engine.board import Board
@@ -20,7 +19,7 @@ from nomaflow.engine.ports import Policy
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import Change, Happened
 from nomaflow.engine.runner import Runner
-from nomaflow.errors import BadRequestError, InvalidError, JobChangedError, NotAllowedError
+from nomaflow.errors import InvalidError, JobChangedError, NotAllowedError
 from nomaflow.home import Home
 from nomaflow.launch import form as forms
 from nomaflow.launch import plan as plans
@@ -72,6 +71,11 @@ class Jobs:
         job = entry.job or entry.last_good
         return job.tags if job else []
 
+    def known_ids(self) -> set[str]:
+        """The jobs that are there, and those that are deleted and have left runs."""
+        active = {run.run.job_id for run in self._runner.all_active()}
+        return {*self.catalogue.entries, *self._board.job_ids(), *active}
+
     def document(self, job_id: str) -> JobDocument:
         """A job with its text."""
         return _document(self.fresh(job_id))
@@ -86,7 +90,7 @@ class Jobs:
         if change.id is None:
             raise InvalidError("id is required: the new job's name", details=[{"path": "id", "message": "is required"}])
         job_id, text = change.id, _text(change)
-        self._check_rights(job_id, text, actor)
+        self._check_rights(job_id, text, actor, held_tags=[])
         entry = await trio.to_thread.run_sync(self.catalogue.create, job_id, text)
         await self._changed(entry.job_id, "created", actor, entry=entry)
         return _document(entry)
@@ -99,15 +103,16 @@ class Jobs:
                 details=[{"path": "id", "message": "differs from the address"}],
             )
         text = _text(change)
-        self._check_rights(job_id, text, actor)
+        self._check_rights(job_id, text, actor, held_tags=self.tags(job_id))
         entry = await trio.to_thread.run_sync(self.catalogue.save, job_id, text, if_match)
         await self._changed(job_id, "saved", actor, entry=entry)
         return _document(entry)
 
     async def delete(self, job_id: str, if_match: str, actor: Actor) -> None:
         """Delete a job's file; its runs stay in the history."""
+        tags = self.tags(job_id)
         await trio.to_thread.run_sync(self.catalogue.delete, job_id, if_match)
-        await self._changed(job_id, "deleted", actor)
+        await self._changed(job_id, "deleted", actor, tags=tags)
 
     async def set_enabled(self, job_id: str, enabled: bool, reason: str | None, actor: Actor) -> JobCard:
         """Switch the job's own fires on or off; a run in flight goes on. Seed: "Enable / disable"."""
@@ -129,13 +134,14 @@ class Jobs:
         before = self._in_force.settings
         settings = await trio.to_thread.run_sync(self._home.load_settings)
         await self._on_settings(settings)
+        tags = {job_id: self.tags(job_id) for job_id in self.catalogue.entries}
         changes = await trio.to_thread.run_sync(self.catalogue.reload, settings)
         self._in_force.settings = settings
         entries = self.catalogue.entries
         for job_id in (*changes.added, *changes.changed):
             await self._changed(job_id, "reloaded", actor, entry=entries[job_id])
         for job_id in changes.removed:
-            await self._changed(job_id, "removed", actor)
+            await self._changed(job_id, "removed", actor, tags=tags[job_id])
         return ReloadResult(
             added=list(changes.added),
             changed=list(changes.changed),
@@ -180,7 +186,7 @@ class Jobs:
         known = self._in_force.settings.connectors
         for planned in plan.steps:
             for name in sorted(_picked(job, planned) - known.keys()):
-                message = f"there is no connector {name!r} in nomaflow.toml" + near_miss(name, known)
+                message = f"there is no connector {name!r} in nomaflow.toml"
                 raise InvalidError(message, details=[{"path": f"steps.{planned.name}", "message": message}])
         return plan
 
@@ -221,24 +227,32 @@ class Jobs:
         Raises:
             NotAllowedError: names the connector, or the shell steps.
         """
-        names = {name for name in _connectors(job) if not name.startswith("$")}
+        names = {name for step in job.steps for name in step.connectors() if not name.startswith("$")}
         for planned in plan.steps:
             names |= _picked(job, planned)
         self._check_connectors(names, actor)
-        if any(planned.type == "shell" and planned.runs for planned in plan.steps):
-            self._check_shell(job, actor)
+        runs_shell = any(planned.type == "shell" and planned.runs for planned in plan.steps)
+        if runs_shell and not self._policy.may_run_shell(actor, job.id, job.tags):
+            raise _no_shell(job.id, actor)
 
-    def _check_rights(self, job_id: str, text: str, actor: Actor) -> None:
-        """The connectors and shell steps of a job that is to be saved."""
+    def _check_rights(self, job_id: str, text: str, actor: Actor, held_tags: list[str]) -> None:
+        """Refuse to save what the person may not use.
+
+        Tags open grants and stand in the very text that is saved, so nobody may give himself a right by writing one:
+        what the person may do counts by the tags that the job has before.
+        """
         job, problems = self.catalogue.check(job_id, text)
         if job is None or problems:
             return  # saving it says what is wrong
-        defaults = [params.values() for params in (job.params, *(job.op_kwargs(step) for step in job.steps))]
-        names = {name for name in _connectors(job) if not name.startswith("$")}
-        names |= {str(param.default) for params in defaults for param in params if _is_connector(param)}
-        self._check_connectors(names, actor)
-        if any(step.type == "shell" for step in job.steps):
-            self._check_shell(job, actor)
+        self._check_connectors(job.connectors(), actor)
+        if not self._policy.may_run_shell(actor, job_id, job.tags):
+            if any(step.type == "shell" for step in job.steps):
+                raise _no_shell(job_id, actor)
+        elif not self._policy.may_run_shell(actor, job_id, held_tags):
+            raise NotAllowedError(
+                f"the tags of this text would let {actor.account} run shell steps of {job_id}; an admin can save them",
+                details=[{"path": "tags", "message": "would open a grant for shell steps"}],
+            )
 
     def _check_connectors(self, names: set[str], actor: Actor) -> None:
         refused = sorted(name for name in names if not self._policy.may_use_connector(actor, name))
@@ -247,10 +261,6 @@ class Jobs:
                 f"{actor.account} may not use the connector {refused[0]!r}; an admin can grant it in nomaflow.toml",
                 details=[{"path": name, "message": "no grant for this connector"} for name in refused],
             )
-
-    def _check_shell(self, job: Job, actor: Actor) -> None:
-        if not self._policy.may_run_shell(actor, job.id, job.tags):
-            raise NotAllowedError(f"{actor.account} may not run shell steps of {job.id}; an admin can grant it")
 
     def _card(self, entry: Entry) -> JobCard:
         active = self._runner.active_of(entry.job_id)
@@ -269,18 +279,26 @@ class Jobs:
         return self._seams.now().astimezone(ZoneInfo(self.timezone)).date()
 
     async def _changed(
-        self, job_id: str, state: str, actor: Actor, *, reason: str | None = None, entry: Entry | None = None
+        self,
+        job_id: str,
+        state: str,
+        actor: Actor,
+        *,
+        reason: str | None = None,
+        entry: Entry | None = None,
+        tags: Iterable[str] = (),
     ) -> None:
-        record = self._card(entry) if entry is not None else None
         event = Happened(
-            self._seams.now(), "job", job_id, state=state, who=actor.triggered_by, reason=reason, record=record
+            self._seams.now(),
+            "job",
+            job_id,
+            state=state,
+            who=actor.triggered_by,
+            reason=reason,
+            record=self._card(entry) if entry is not None else None,
+            gone_tags=tuple(tags),
         )
         await self._recorder.record(Change(events=[event]))
-
-
-def _connectors(job: Job) -> Iterator[str]:
-    for step in job.steps:
-        yield from step.connectors()
 
 
 def _picked(job: Job, planned: PlannedStep) -> set[str]:
@@ -292,13 +310,13 @@ def _picked(job: Job, planned: PlannedStep) -> set[str]:
     return {str(values[name]) for name, param in params.items() if param.type == "connector" and values[name]}
 
 
-def _is_connector(param: Param) -> bool:
-    return param.type == "connector" and param.default is not None
+def _no_shell(job_id: str, actor: Actor) -> NotAllowedError:
+    return NotAllowedError(f"{actor.account} may not run shell steps of {job_id}; an admin can grant it")
 
 
 def _text(change: JobChange) -> str:
     if (change.toml is None) == (change.job is None):
-        raise BadRequestError("a job is given either as `toml` text or as `job` values; give one of them")
+        raise InvalidError("a job is given either as `toml`, its text, or as `job`, its values; give one of them")
     return change.toml if change.toml is not None else text_of(change.job or {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -9,15 +10,34 @@ from nomaflow.definitions.settings import Settings
 from nomaflow.launch.plan import Plan
 from nomaflow.wire import Receipt, RunState, StepRun, StepState
 
+MAX_ROWS = 2**63 - 1
+"""The largest count that the store holds."""
+
 INTERRUPTED_RESTARTED = "interrupted: engine restarted"
 INTERRUPTED_STOPPED = "interrupted: engine stopped"
 
 
-@dataclass
 class InForce:
-    """The settings that hold now; a reload puts others in, and whoever needs them asks at each use."""
+    """The settings that hold now; a reload puts others in, and whoever needs them asks at each use, or listens."""
 
-    settings: Settings
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._listeners: list[Callable[[Settings], None]] = []
+
+    @property
+    def settings(self) -> Settings:
+        """The newest ones."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._settings = settings
+        for listener in self._listeners:
+            listener(settings)
+
+    def on_change(self, listener: Callable[[Settings], None]) -> None:
+        """Tell it of every change."""
+        self._listeners.append(listener)
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,7 @@ class Run:
     def rows_affected(self) -> int | None:
         """The sum over the steps that know theirs."""
         known = [step.rows_affected for step in self.steps if step.rows_affected is not None]
-        return sum(known) if known else None
+        return min(sum(known), MAX_ROWS) if known else None
 
     @property
     def step_summary(self) -> str:

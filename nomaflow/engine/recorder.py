@@ -22,6 +22,7 @@ from nomaflow.engine.store import Store
 from nomaflow.errors import NotReadyError
 
 LOG_DELAY_SECONDS = 0.25
+PROBE_SECONDS = 1.0
 MAX_GROUP = 1000
 
 BUSY_GROUP = 4
@@ -69,6 +70,7 @@ class Recorder:
         self._log_rows: list[Row] = []
         self._lines_wait = trio.Event()
         self.failed: str | None = None
+        self._failing = trio.Event()
 
     def submit(self, change: Change) -> Ticket:
         """Hand in a change without waiting; changes are written in the order they come."""
@@ -107,6 +109,7 @@ class Recorder:
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._flush_lines)
+                nursery.start_soon(self._probe_while_failed)
                 task_status.started()
                 group: list[Ticket] = []
                 async with self._receive:
@@ -126,6 +129,13 @@ class Recorder:
             except (trio.WouldBlock, trio.EndOfChannel):
                 break
         return tickets
+
+    async def _probe_while_failed(self) -> None:
+        """Nothing is launched while the store fails, so nobody else would find out that it is well again."""
+        while True:
+            await self._failing.wait()
+            await trio.sleep(PROBE_SECONDS)
+            await self._try_commit(self._store.probe)
 
     async def _flush_lines(self) -> None:
         """Hand in an empty change when lines have waited long enough for another one to carry them."""
@@ -157,13 +167,19 @@ class Recorder:
             self._settle(ticket, await self._try([ticket.change], []))
 
     async def _try(self, changes: list[Change], rows: list[Row]) -> Exception | None:
+        return await self._try_commit(partial(self._store.commit, changes, rows))
+
+    async def _try_commit(self, commit: Callable[[], None]) -> Exception | None:
         try:
-            await self._offload(partial(self._store.commit, changes, rows))
+            await self._offload(commit)
         except Exception as error:
-            log.exception("a commit of %d changes failed", len(changes))
+            log.exception("a commit failed")
             self.failed = str(error)
+            self._failing.set()
             return error
-        self.failed = None
+        if self.failed is not None:
+            self.failed = None
+            self._failing = trio.Event()
         return None
 
     def _settle(self, ticket: Ticket, error: Exception | None) -> None:

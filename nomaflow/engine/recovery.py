@@ -1,6 +1,6 @@
 """What an earlier engine left unfinished, brought to an end before anything new can start.
 
-Its workers end themselves when their pipe closes, so nothing of it still runs.
+Its workers end themselves when their pipe closes; one whose C code holds the interpreter does so when it lets go.
 """
 
 from __future__ import annotations
@@ -59,13 +59,12 @@ def _ended(store: Store, run: Run, now: datetime, *, ended: set[int]) -> Change:
         if position in ended:
             continue
         if step.name in starts:
-            step.started_at, step.attempt = starts[step.name]
+            step.started_at, last_try_at, step.attempt = starts[step.name]
             step.finished_at = now
             step.state = StepState.FAILED
             step.error = StepError(type="Interrupted", message=INTERRUPTED_RESTARTED)
             step.reason = INTERRUPTED_RESTARTED
-            started_at = step.started_at or now
-            step.attempts = [Attempt(n=step.attempt, started_at=started_at, finished_at=now, error=step.error)]
+            step.attempts = [Attempt(n=step.attempt, started_at=last_try_at, finished_at=now, error=step.error)]
         else:
             step.state = StepState.CANCELED
             step.reason = INTERRUPTED_RESTARTED if planned.runs else SKIPPED_DISABLED

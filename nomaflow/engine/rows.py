@@ -74,7 +74,10 @@ _ATTEMPTS = TypeAdapter(list[Attempt])
 
 @dataclass(frozen=True)
 class Happened:
-    """One transition that is to be recorded, and the record of it that followers are sent."""
+    """One transition that is to be recorded, and the record of it that followers are sent.
+
+    `gone_tags` are those of a job that this event removes: who saw it by one of them is told that it is gone.
+    """
 
     happened_at: datetime
     kind: EventKind
@@ -85,6 +88,7 @@ class Happened:
     who: str | None = None
     reason: str | None = None
     record: BaseModel | None = None
+    gone_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,14 @@ class RunLog:
             left.insert(0, first.model_copy(update={"seq": first.seq - 1, "level": "WARNING", "text": note}))
         return left
 
+    def newest(self) -> list[LogLine]:
+        """The lines in memory."""
+        return list(self._newest.kept)
+
+    def keeps_all(self) -> bool:
+        """Whether every line so far was given to be stored."""
+        return self._head_lines == self.seq
+
     def after(self, seq: int) -> Sequence[LogLine] | None:
         """The lines after a number; None where some of them are no longer in memory."""
         kept = self._newest.kept

@@ -31,6 +31,9 @@ from nomaflow.wire import Attempt as AttemptRecord
 from nomaflow.wire import RunState, StepError, StepState
 from nomaflow.worker.pool import WorkerError
 
+STORE_RETRY_SECONDS = 1.0
+"""A run whose end cannot be recorded stays in flight, and its job busy, until the store takes it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +54,8 @@ class Runner:
         self._workers = trio.CapacityLimiter(in_force.settings.engine.max_parallel_runs)
         self._active: dict[str, ActiveRun] = {}
         self._all_ended = trio.Event()
+        self._draining = False
+        in_force.on_change(lambda settings: setattr(self._workers, "total_tokens", settings.engine.max_parallel_runs))
 
     def active(self, run_id: str) -> ActiveRun | None:
         """A run in flight."""
@@ -70,7 +75,6 @@ class Runner:
 
     async def execute(self, active: ActiveRun) -> None:
         """Run it to its end."""
-        self._workers.total_tokens = self._in_force.settings.engine.max_parallel_runs
         self._say(active, f"run accepted, started by {active.run.actor.triggered_by}")
         change = Change()
         try:
@@ -102,15 +106,22 @@ class Runner:
             if stop.force:
                 active.stop.hurry()
             return
+        if active.stop_of_step is not None:
+            active.stop_of_step.adopt(stop)
+            stop = active.stop_of_step
         active.stop = stop
-        if stop.kind == "cancel":
-            self._say(active, f"cancel requested by {stop.by}" + (f": {stop.reason}" if stop.reason else ""))
-            if active.run.state is RunState.RUNNING:
-                await self._around.recorder.record(active.canceling(stop))
-        active.ask_to_stop()
+        try:
+            if stop.kind == "cancel":
+                self._say(active, f"cancel requested by {stop.by}" + (f": {stop.reason}" if stop.reason else ""))
+                if active.run.state is RunState.RUNNING:
+                    await self._around.recorder.record(active.canceling(stop))
+        finally:
+            # Also when that cannot be recorded: whoever asks for a stop gets it.
+            active.ask_to_stop()
 
     async def drain(self, seconds: float, hurry: trio.Event) -> None:
         """Let runs end for so long, then stop the rest; `hurry` skips the wait."""
+        self._draining = True
         self._all_ended = trio.Event()
         if not self._active:
             return
@@ -126,6 +137,10 @@ class Runner:
             for active in self.all_active():
                 stop = Stop("shutdown", "engine", self._seams.now(), INTERRUPTED_STOPPED, force=hurry.is_set())
                 nursery.start_soon(self.stop, active, stop)
+            await hurry.wait()
+            for active in self.all_active():
+                if active.stop is not None:
+                    active.stop.hurry()
 
     async def _wait_for_worker(self, active: ActiveRun) -> bool:
         """Whether a worker may be used; False when the run was stopped while it waited."""
@@ -179,6 +194,7 @@ class Runner:
                     if active.stop is not None and not left:
                         active.stop.proof = active.stop.proof or f"no step was running; process {worker.pid} is reaped"
         if active.stop is not None:
+            active.stop.proof = active.stop.proof or "no step was running"
             return *self._stopped_state(active), change
         if failed is not None:
             return RunState.FAILED, f"step {run.steps[run.step_index - 1].name} failed", change
@@ -252,6 +268,7 @@ class Runner:
         if "stopped" in end:
             stop: Stop = end["stopped"]
             await prove(worker, stop, now=active.now, stuck=lambda: self._tell_stuck(active, stop))
+            active.stop_of_step = None
             if "canceled" in end and planned.type in SQL_TYPES:
                 stop.rolled_back = True
             return outcome, None
@@ -286,16 +303,26 @@ class Runner:
     async def _end(self, active: ActiveRun, state: RunState, reason: str | None, change: Change) -> None:
         """The only place where a run ends; its last step's end is in the same change."""
         active.is_ending = True
+        if active.acceptance is not None and active.acceptance.error is not None:
+            # It was never on record, so it was never a run.
+            del self._active[active.run.id]
+            active.ended.set()
+            return
         elapsed = active.now() - (active.run.started_at or active.run.queued_at)
         by = f" by {active.stop.by}" if active.stop and state is RunState.CANCELED else ""
         self._say(active, f"run {state}{by} in {_seconds(elapsed.total_seconds())}")
         final, end = active.finished(state, reason)
         _add(change, end)
         self._around.recorder.take_lines([log_row(active.run.id, line) for line in active.log.rest()])
-        try:
-            await self._around.recorder.record(change)
-        except NotReadyError as error:
-            log.error("the end of %s could not be recorded: %s", active.run.id, error)
+        while True:
+            try:
+                await self._around.recorder.record(change)
+                break
+            except NotReadyError as error:
+                log.error("the end of %s could not be recorded: %s", active.run.id, error)
+                if self._draining:
+                    break  # the next start ends it
+                await trio.sleep(STORE_RETRY_SECONDS)
         active.run = final
         self._board.ended(active.summary())
         del self._active[active.run.id]

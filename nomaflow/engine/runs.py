@@ -196,9 +196,13 @@ class Runs:
                 return
 
     async def _lines(self, run_id: str, active: ActiveRun | None, query: LogQuery) -> list[LogLine]:
-        if active is not None and (held := active.log.after(query.after)) is not None:
-            fitting = [line for line in held if _fits(line, query)]
-            return fitting[-query.tail :] if query.tail is not None else fitting[: query.limit]
+        if active is not None:
+            if query.tail is not None:
+                newest = [line for line in active.log.newest() if _fits(line, query)]
+                if len(newest) >= query.tail or active.log.after(0) is not None:
+                    return newest[-query.tail :]
+            elif (held := active.log.after(query.after)) is not None:
+                return [line for line in held if _fits(line, query)][: query.limit]
         read = partial(
             self._store.log,
             run_id,
@@ -209,7 +213,11 @@ class Runs:
             step=query.step,
             text=query.text,
         )
-        return [log_line(row) for row in await self._read(read)]
+        lines = [log_line(row) for row in await self._read(read)]
+        if not lines and active is not None and query.tail is None and not active.log.keeps_all():
+            # What is past the stored head is in memory only, until the run ends: go on with what is left of it.
+            lines = [line for line in active.log.newest() if line.seq > query.after and _fits(line, query)]
+        return lines[: query.limit]
 
     async def _earlier(self, idempotency: Idempotency) -> WireRun | None:
         """The run that the key started before."""
@@ -243,7 +251,8 @@ def _number_checked(run_id: str) -> str:
 
 def _finished(run: WireRun) -> RunFinishedError:
     ended = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed", RunState.CANCELED: "was canceled"}
-    return RunFinishedError(f"{run.id} is over: it {ended[run.state]}, so there is nothing to cancel")
+    how = ended.get(run.state, "is ending")
+    return RunFinishedError(f"{run.id} is over: it {how}, so there is nothing to cancel")
 
 
 def _at_least(level: str | None) -> list[str]:

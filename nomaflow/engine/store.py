@@ -115,19 +115,23 @@ class Store:
             raise
         self.seq = seq
 
+    def probe(self) -> None:
+        """Write something that changes nothing, to see whether writing works."""
+        self._db.execute("UPDATE meta SET value = value WHERE name = 'epoch'").fetchall()
+
     def orphans(self) -> list[tuple[Row, list[Row]]]:
         """The runs that an earlier engine left unfinished, each with the rows of its ended steps."""
         runs = self._all(f"{_RUNS} WHERE state IN ('QUEUED', 'RUNNING', 'CANCELING') AND epoch < ?", [self.epoch])
         return [(row, self.steps_of(row[0])) for row in runs]
 
-    def step_starts(self, run_number: int) -> dict[str, tuple[datetime | None, int]]:
-        """When each step of a run began its last attempt, from its events: name → (instant, attempts)."""
+    def step_starts(self, run_number: int) -> dict[str, tuple[datetime, datetime, int]]:
+        """From its events, when each step of a run began: name → (first try, last try, how many)."""
         rows = self._all(
-            "SELECT step, min(happened_at), count(*) FROM event "
-            "WHERE run_id = ? AND kind = 'step' AND state = 'RUNNING' GROUP BY step",
+            "SELECT step, min(happened_at), max(happened_at), count(*) FROM event "
+            "WHERE run_id = ? AND kind = 'step' AND state = 'RUNNING' AND reason IS NULL GROUP BY step",
             [run_number],
         )
-        return {name: (aware(started_at), attempts) for name, started_at, attempts in rows}
+        return {name: (_instant(first), _instant(last), tries) for name, first, last, tries in rows}
 
     def last_line(self, run_number: int) -> int:
         """The number of a run's last log line; 0 where it has none."""

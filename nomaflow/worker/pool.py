@@ -39,6 +39,9 @@ FOREIGN_CODE = ("python", "notebook", "shell")
 IDLE_SECONDS = 60.0
 """How long a worker that is no spare one waits for another step."""
 
+SEND_SECONDS = 5.0
+"""A worker that waits for an answer reads it at once; one that does not is stopped by other means."""
+
 GONE_SECONDS = 5.0
 """How long to look for processes of a killed group; longer ones hang in the kernel."""
 
@@ -108,7 +111,9 @@ class Worker:
                 break
             assert self._handler is not None
             if answer := self._handler(message):
-                await self.send(answer)
+                with trio.move_on_after(SEND_SECONDS, shield=True):
+                    # Half a frame, or none, would leave the step waiting for ever.
+                    await self.send(answer)
         self._take_rest()
         self._handler = None
         return end
@@ -160,21 +165,29 @@ class Worker:
         return self._may_have_children and process_group.has_children(self.pid)
 
     async def kill(self) -> list[int]:
-        """Kill the group, reap the process and look for what is left of it; empty when nothing is."""
+        """Kill the group and all that the step started, reap the process; what is left, normally nothing."""
         with trio.CancelScope(shield=True):
+            # A child in a session of its own is no member of the group; the worker is still the ancestor of all.
+            below = process_group.descendants(self.pid)
             self.signal(signal.SIGKILL)
+            for pid in process_group.living(below):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             with trio.move_on_after(GONE_SECONDS):
                 await self._process.wait()
-            left = self.survivors()
+            left = self._left(below)
             deadline = trio.current_time() + GONE_SECONDS
             while left and trio.current_time() < deadline:
                 # There is no event for the end of a grandchild.
                 await trio.sleep(0.01)
-                left = self.survivors()
+                left = self._left(below)
             for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
                 if stream is not None:
                     await stream.aclose()
         return left
+
+    def _left(self, below: list[int]) -> list[int]:
+        return sorted({*self.survivors(), *process_group.living(below)})
 
     def _take_printed(self, data: bytes | bytearray) -> None:
         *lines, self._printed = (self._printed + data).split(b"\n")
@@ -272,10 +285,12 @@ class WorkerPool:
             await trio.sleep(IDLE_SECONDS)
             until = trio.current_time() - IDLE_SECONDS
             blank = [worker for worker in self._idle if worker.ran_code_of is None]
-            for worker in [worker for worker in self._idle if worker not in blank[-self._spares :]]:
-                if worker.idle_since < until:
-                    self._idle.remove(worker)
-                    await worker.kill()
+            spare = blank[-self._spares :]
+            retired = [worker for worker in self._idle if worker not in spare and worker.idle_since < until]
+            # Out of the list before the first await: a launch may come meanwhile.
+            self._idle = [worker for worker in self._idle if worker not in retired]
+            for worker in retired:
+                await worker.kill()
 
     async def close(self) -> None:
         """Kill the ones that wait."""
@@ -285,16 +300,19 @@ class WorkerPool:
 
     async def _spawn(self) -> Worker:
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        process = await trio.lowlevel.open_process(
-            # -P: no file of the home stands in the way of a library's module.
-            [sys.executable, "-P", "-m", "nomaflow.worker.main"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self._home,
-            env=environment,
-            start_new_session=True,
-        )
+        try:
+            process = await trio.lowlevel.open_process(
+                # -P: no file of the home stands in the way of a library's module.
+                [sys.executable, "-P", "-m", "nomaflow.worker.main"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._home,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerError(f"a worker process could not be started: {error.strerror}") from None
         worker = Worker(process)
         self._nursery.start_soon(worker.read_stderr)
         try:
@@ -307,5 +325,6 @@ class WorkerPool:
 
 def _how_it_ended(exit_code: int) -> str:
     if exit_code < 0:
-        return f"the worker process was ended by {signal.Signals(-exit_code).name}"
+        named = {number.value: number.name for number in signal.Signals}
+        return f"the worker process was ended by {named.get(-exit_code, f'signal {-exit_code}')}"
     return f"the worker process ended with exit code {exit_code}"

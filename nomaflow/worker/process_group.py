@@ -19,18 +19,24 @@ def members(group: int) -> list[int]:
         except ProcessLookupError:
             return []
         return [group]
-    alive = []
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_bytes()
-            except OSError:
-                continue
-            # The command's name is in parentheses and may hold anything; what counts stands after the last one.
-            state, _parent, process_group, session, *_ = stat[stat.rindex(b")") + 2 :].split()
-            if group in (int(process_group), int(session)) and state not in (b"Z", b"X"):
-                alive.append(int(entry.name))
-    return alive
+    found = ((int(entry.name), _stat(int(entry.name))) for entry in _PROC.iterdir() if entry.name.isdigit())
+    return [pid for pid, stat in found if stat and group in stat]
+
+
+def living(pids: list[int]) -> list[int]:
+    """Those of them that still run."""
+    return [pid for pid in pids if _stat(pid)]
+
+
+def _stat(pid: int) -> tuple[int, int] | None:
+    """The group and session of a living process; None of one that is gone or a zombie."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The command's name is in parentheses and may hold anything; what counts stands after the last one.
+    state, _parent, group, session, *_ = stat[stat.rindex(b")") + 2 :].split()
+    return None if state in (b"Z", b"X") else (int(group), int(session))
 
 
 def descendants(pid: int) -> list[int]:

@@ -6,9 +6,12 @@ import signal
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 
+from nomaflow.definitions.settings import EngineSettings, Settings
+from nomaflow.errors import NotReadyError
 from nomaflow.wire import RunState, StepState
 from tests.engine.world import job, world
 
@@ -317,3 +320,113 @@ async def test_a_saved_variable_is_put_in_and_masked(autojump_clock: Clock, tmp_
         assert active.log.masked("it is s3cret-place") == "it is ••••"
     assert kwargs == {"saved": "at s3cret-place", "changed": "${env:WHERE}"}
     assert run.plan.steps[0].values()["saved"] == "at ${env:WHERE}"
+
+
+async def test_a_stop_that_cannot_be_recorded_is_made_all_the_same(autojump_clock: Clock, tmp_path: Path) -> None:
+    """The asker is told that the store fails; the step is stopped, and a later request is not lost."""
+    async with world(tmp_path) as here:
+        active = await here.launch(job("slow"))
+        await trio.sleep(1)
+        here.disk_is_full = True
+        with pytest.raises(NotReadyError, match="No space left"):
+            await here.runner.stop(active, here.stop())
+        await trio.sleep(5)
+        assert here.workers.all[0].killed
+        assert not active.ended.is_set()
+        here.disk_is_full = False
+        run = await here.ended(active)
+        assert here.recorder.failed is None
+    assert run.state is RunState.CANCELED
+
+
+async def test_a_failing_store_is_looked_at_again(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Nothing is launched meanwhile, so the recorder itself finds out that it is well again."""
+    async with world(tmp_path) as here:
+        here.disk_is_full = True
+        with pytest.raises(NotReadyError):
+            await here.launch(job("ok"))
+        assert here.recorder.failed is not None
+        await trio.sleep(5)
+        assert here.recorder.failed is not None
+        here.disk_is_full = False
+        await trio.sleep(2)
+        assert here.recorder.failed is None
+        assert (await here.ended(await here.launch(job("ok")))).state is RunState.SUCCEEDED
+
+
+async def test_a_launch_that_was_not_recorded_was_no_run(autojump_clock: Clock, tmp_path: Path) -> None:
+    """No card shows it, no step of it ran, and its job is free."""
+    async with world(tmp_path) as here:
+        here.disk_is_full = True
+        with pytest.raises(NotReadyError):
+            await here.launch(job("ok"))
+        await trio.sleep(1)
+        assert here.runner.all_active() == []
+        assert here.board.last("job") is None
+        assert all(worker.specs == [] for worker in here.workers.all)
+        here.disk_is_full = False
+
+
+async def test_a_cancel_takes_over_a_timeout_that_is_under_way(autojump_clock: Clock, tmp_path: Path) -> None:
+    """One ladder for one step: the cancel hurries it, and the receipt holds its rungs."""
+    async with world(tmp_path) as here:
+        active = await here.launch(job("stone", step_fields={"timeout_seconds": 30}))
+        await trio.sleep(32)
+        await here.runner.stop(active, here.stop(force=True))
+        run = await here.ended(active)
+    assert (run.state, run.steps[0].state) == (RunState.CANCELED, StepState.CANCELED)
+    assert run.finished_at == run.queued_at + timedelta(seconds=33)
+    assert run.receipt is not None
+    assert [rung.rung for rung in run.receipt.rungs] == ["soft cancel", "SIGTERM", "SIGKILL"]
+    assert run.receipt.proof is not None
+
+
+@pytest.mark.parametrize(("mode", "rows"), [("many18", 10**18), ("many30", None)])
+async def test_a_count_that_no_store_holds_is_none(
+    autojump_clock: Clock, tmp_path: Path, mode: str, rows: int | None
+) -> None:
+    """What a step returns cannot break the store."""
+    async with world(tmp_path) as here:
+        run = await here.ended(await here.launch(job(mode)))
+    assert (run.state, run.rows_affected) == (RunState.SUCCEEDED, rows)
+
+
+async def test_a_sum_of_counts_stays_within_the_store(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Ten steps of 10^18 rows are more than a run can count."""
+    async with world(tmp_path) as here:
+        run = await here.ended(await here.launch(job(*["many18"] * 10)))
+    assert (run.state, run.rows_affected) == (RunState.SUCCEEDED, 2**63 - 1)
+
+
+async def test_a_worker_that_does_not_read_is_stopped_too(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Sending the step counts into its timeout, and nothing is asked of a worker that has half of it."""
+    async with world(tmp_path) as here:
+        run = await here.ended(await here.launch(job("mute", step_fields={"timeout_seconds": 30})))
+        assert here.workers.all[0].signals == [signal.SIGTERM]
+    assert run.steps[0].reason == "timed out after 30 s"
+    assert run.finished_at == run.queued_at + timedelta(seconds=30)
+
+
+async def test_a_second_signal_hurries_what_is_being_stopped(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Also after the drain: whoever presses Ctrl-C again does not wait for the grace."""
+    hurry = trio.Event()
+    async with world(tmp_path) as here:
+        active = await here.launch(job("stone"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.runner.drain, 30, hurry)
+            await trio.sleep(32)
+            hurry.set()
+        run = await here.ended(active)
+    assert run.finished_at == run.queued_at + timedelta(seconds=33)
+
+
+async def test_more_room_starts_what_waits(autojump_clock: Clock, tmp_path: Path) -> None:
+    """A reload that raises `max_parallel_runs` does not wait for the next launch."""
+    async with world(tmp_path, max_parallel_runs=1) as here:
+        first = await here.launch(job("slow60"))
+        second = await here.launch(job("ok", job_id="second"))
+        await trio.sleep(1)
+        here.in_force.settings = Settings(engine=EngineSettings(max_parallel_runs=2))
+        run = await here.ended(second)
+        await here.ended(first)
+    assert run.finished_at == run.queued_at + timedelta(seconds=1)

@@ -85,7 +85,9 @@ class World:
     seams: Seams
     nursery: trio.Nursery
     secrets: FewSecrets
+    in_force: InForce
     commit_seconds: float = 0
+    disk_is_full: bool = False
 
     async def launch(self, job: Job, **overrides: Any) -> ActiveRun:
         """Start a run, as the engine's launch does."""
@@ -101,13 +103,16 @@ class World:
         )
         active = ActiveRun(run, job, self.store.epoch, self.seams.now)
         self.runner.add(active)
-        await self.recorder.record(active.accepted())
+        active.acceptance = self.recorder.submit(active.accepted())
         self.nursery.start_soon(self.runner.execute, active)
+        await active.acceptance.wait_durable()
         return active
 
     async def commit(self, call: Callable[[], None]) -> None:
         """A commit on the loop, since virtual time jumps past threads; it takes `commit_seconds`."""
         await trio.sleep(self.commit_seconds)
+        if self.disk_is_full:
+            raise OSError(28, "No space left on device")
         call()
 
     async def ended(self, active: ActiveRun) -> WireRun:
@@ -145,8 +150,10 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     runner = Runner(around, workers, board, seams, in_force)
     async with trio.open_nursery() as nursery:
         await nursery.start(recorder.run)
-        async with trio.open_nursery() as runs:
-            here = World(runner, workers, recorder, store, feed, board, seams, runs, secrets)
-            yield here
-        recorder.close()
+        try:
+            async with trio.open_nursery() as runs:
+                here = World(runner, workers, recorder, store, feed, board, seams, runs, secrets, in_force)
+                yield here
+        finally:
+            recorder.close()
     store.close()

@@ -18,7 +18,7 @@ class FakeWorker:
 
     ok ends at once; slow<n> takes n seconds and honours a cancel; deaf<n> takes them and ends by SIGTERM only;
     stone ends by SIGKILL only; fail raises; fail<n> raises at its first n tries; die ends the process; lines logs some;
-    bug is a fault of the engine's own code.
+    bug is a fault of the engine's own code; many<n> has 10**n rows; mute reads nothing.
     """
 
     pid: int
@@ -35,6 +35,10 @@ class FakeWorker:
 
     async def start_step(self, spec: dict[str, Any], handler: Handler) -> None:
         self.specs.append(spec)
+        if spec["options"]["callable"] == "mode:mute":
+            # It does not read, so the frame is never out.
+            self._word, self._until = "mute", trio.current_time() + 10**9
+            await trio.sleep_forever()
         mode = spec["options"]["callable"].partition(":")[2]
         self._word = mode.rstrip("0123456789")
         self._number = int(mode[len(self._word) :] or 0)
@@ -50,13 +54,17 @@ class FakeWorker:
             return {"died": "the worker process was ended by SIGSEGV"}
         if self._word == "fail" and (not self._number or self.specs[-1]["attempt"] <= self._number):
             return {"failed": {"type": "ValueError", "message": "no luck", "traceback": ""}}
-        if self._word in ("slow", "deaf", "stone"):
+        if self._word == "many":
+            return {"done": {"output": {}, "rows_affected": 10**self._number}}
+        if self._word in ("slow", "deaf", "stone", "mute"):
             with trio.move_on_at(self._until):
                 await self._stop.wait()
                 return {"died": "ended by a signal"} if self.signals else {"canceled": "asked"}
         return {"done": {"output": {"n": 1}, "rows_affected": 5}}
 
     async def send(self, message: dict[str, Any]) -> None:
+        if self._word == "mute":
+            await trio.sleep_forever()
         self.sent.append(message)
         if "cancel" in message and self._word == "slow":
             self._stop.set()

@@ -242,3 +242,48 @@ async def test_garbage_instead_of_frames_ends_the_worker(code: Code) -> None:
             told = await run(worker, code.step())
         assert told.end == {"died": "the worker process was ended by SIGKILL"}
         await pool.release(worker, clean=False)
+
+
+async def test_a_worker_that_cannot_be_started_is_a_worker_error(tmp_path: Path) -> None:
+    """What the operating system refuses ends one launch with a sentence, and never the engine."""
+    async with pool_at(tmp_path / "gone") as pool:
+        with pytest.raises(WorkerError, match="could not be started: No such file or directory"):
+            await pool.acquire("job")
+        await pool.fill()
+
+
+async def test_a_launch_may_come_while_idle_workers_retire(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker is either given out or ended, never both."""
+    monkeypatch.setattr(pools, "IDLE_SECONDS", 0.05)
+    async with pool_at(code.home) as pool, trio.open_nursery() as nursery:
+        workers = [await pool.acquire("other") for _ in range(4)]
+        for number, worker in enumerate(workers):
+            worker.ran_code_of = f"job{number}"
+            await pool.release(worker, clean=True)
+        nursery.start_soon(pool.retire_idle)
+        while any(worker.is_alive() for worker in workers):
+            taken = await pool.acquire("job3")
+            assert taken.is_alive()
+            taken.ran_code_of = "job3"
+            await pool.release(taken, clean=True)
+            await trio.sleep(0.01)
+            workers = [worker for worker in workers if worker is not taken]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_child_in_a_session_of_its_own_is_killed_too(code: Code) -> None:
+    """It has left the group, so the kill finds it as a descendant; nothing is said to be gone that is not."""
+    code.write(
+        """
+        import subprocess
+        def main(ctx):
+            child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            return {"child": child.pid}
+        """
+    )
+    async with pool_at(code.home) as pool:
+        worker = await pool.acquire("job")
+        child = (await run(worker, code.step())).end["done"]["output"]["child"]
+        assert is_alive(child)
+        assert await pool.release(worker, clean=True) == []
+        assert not is_alive(child)
