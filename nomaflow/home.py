@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nomaflow.definitions import toml_edit, toml_file, toml_source
+from nomaflow.definitions.callables import callable_problems
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.definitions.problems import Problem, near_miss
 from nomaflow.definitions.settings import Settings
@@ -110,7 +111,7 @@ def check(home: Home) -> list[Problem]:
     found = list(problems)
     catalogue = Catalogue(home.jobs_dir, settings)
     for entry in catalogue.entries.values():
-        found += entry.problems
+        found += [*entry.problems, *callable_problems(entry, home.jobs_dir)]
     first = settings.sample.first_run if settings else None
     if first is not None and first not in catalogue.entries:
         message = f"names an unknown job {first!r}" + near_miss(first, catalogue.entries)

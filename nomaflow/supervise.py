@@ -18,6 +18,7 @@ from pathlib import Path
 
 import trio
 
+from nomaflow.errors import PortTakenError
 from nomaflow.home import Home
 from nomaflow.serve import Serving, Stopping, exit_code, serve, stop_on_signals
 
@@ -29,7 +30,7 @@ LONGEST_WAIT_SECONDS = 30.0
 
 STOP_SECONDS = 5.0
 
-type WhenReady = Callable[[Serving], Awaitable[None]]
+type WhenReady = Callable[[Serving, Stopping], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,13 @@ async def _stop(process: trio.Process) -> None:
 
 
 async def up(
-    home: Home, *, host: str, port: int, front_ends: Sequence[FrontEnd], when_ready: WhenReady, stopping: Stopping
+    home: Home,
+    *,
+    host: str,
+    port: int,
+    front_ends: Sequence[FrontEnd],
+    when_ready: WhenReady,
+    stopping: Stopping,
 ) -> None:
     """Run until told to stop.
 
@@ -97,7 +104,7 @@ async def up(
         host: where the engine listens.
         port: its port.
         front_ends: what to run beside it.
-        when_ready: called once with what is known of the engine; it may go on for as long as it likes.
+        when_ready: called once with what is known of the engine; canceled when the engine has stopped.
         stopping: set its events to stop.
     """
     async with trio.open_nursery() as nursery:
@@ -107,7 +114,7 @@ async def up(
             environment = {**os.environ, "NOMAFLOW_URL": ready.url, "NOMAFLOW_TOKEN": ready.admin_token}
             for front_end in front_ends:
                 nursery.start_soon(keep_running, front_end, environment)
-            nursery.start_soon(when_ready, ready)
+            nursery.start_soon(when_ready, ready, stopping)
         nursery.cancel_scope.cancel()
 
 
@@ -119,9 +126,9 @@ def main(
     simulator_port: int,
     no_dashboard: bool,
     no_bot: bool,
-    welcome: Callable[[Sequence[FrontEnd], Serving], Awaitable[None]],
+    welcome: Callable[[Sequence[FrontEnd], Serving, Stopping], Awaitable[None]],
 ) -> int:
-    """`nomaflow up`; its exit code. `welcome` tells the person what runs where."""
+    """`nomaflow up`; its exit code. `welcome` tells the person what runs where, and what the end waits for."""
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(message)s")
     front_ends = installed_front_ends(
         host, dashboard_port=dashboard_port, simulator_port=simulator_port, dashboard=not no_dashboard, bot=not no_bot
@@ -139,5 +146,11 @@ def main(
             )
         )
     except BaseException as error:
+        only = error
+        while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
+            only = only.exceptions[0]
+        if isinstance(only, PortTakenError):
+            raise only from None  # the command line knows which of its options names another port
         return exit_code(error)
+    print("stopped", flush=True)
     return 0

@@ -17,6 +17,7 @@ STEP = '[[steps]]\nname = "A"\ntype = "python"\ncallable = "hello:main"\n'
 def home(tmp_path: Path) -> Home:
     """An empty home."""
     (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "hello.py").write_text("def main(ctx): ...\n")
     (tmp_path / "nomaflow.toml").write_text("")
     return Home(tmp_path)
 
@@ -84,3 +85,11 @@ def test_a_relative_path_counts_from_the_home(home: Home) -> None:
     """Whatever the engine's own folder is; an absolute one stays."""
     assert home.resolve("/var/jde.db") == Path("/var/jde.db")
     assert home.resolve("secrets/x") == home.path / "secrets/x"
+
+
+def test_a_check_tells_of_functions_that_are_missing(home: Home) -> None:
+    """Though such a job can be read: Python files change without a reload."""
+    (home.jobs_dir / "one.toml").write_text(STEP.replace("hello:main", "hello:mian"))
+    [problem] = check(home)
+    assert (problem.file, problem.line) == ("jobs/one.toml", 4)
+    assert 'did you mean "main"?' in problem.message

@@ -45,26 +45,6 @@ class SessionStore(Protocol):
         """Every session that is kept, the expired ones too."""
 
 
-class SessionsInMemory:
-    """Sessions that end with the process."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, SessionRecord] = {}
-
-    async def add_session(self, session: SessionRecord) -> None:
-        """Keep one more."""
-        self.kept[session.token_hash] = session
-
-    async def revoke_sessions(self, token_hashes: Collection[str]) -> None:
-        """Drop these."""
-        for token_hash in token_hashes:
-            self.kept.pop(token_hash, None)
-
-    async def all_sessions(self) -> list[SessionRecord]:
-        """Every session."""
-        return list(self.kept.values())
-
-
 def digest(secret: str) -> str:
     """The SHA-256 of a token or another secret of high entropy, in hex."""
     return hashlib.sha256(secret.encode()).hexdigest()

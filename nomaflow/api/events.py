@@ -43,7 +43,7 @@ async def stream_events(
     return EventStream(
         _frames(call, cursor),
         stopping=call.api.stopping,
-        may_go_on=lambda: call.api.access.is_current(call.identity),
+        may_go_on=call.goes_on,
     )
 
 
@@ -73,7 +73,9 @@ def _id(cursor: Cursor) -> str:
 
 
 def _sees(call: Call, event: Event) -> bool:
-    return call.may("viewer") if event.job_id is None else call.sees_job(event.job_id)
+    if event.job_id is None:
+        return call.may("viewer")
+    return call.sees_job(event.job_id) or call.may("viewer", event.job_id, event.gone_tags)
 
 
 def _for_person(call: Call, event: Event) -> Event:

@@ -25,8 +25,6 @@ from nomaflow.engine.model import Actor
 from nomaflow.errors import BadRequestError, Detail, InvalidError, NotAllowedError, NotFoundError, NotSignedInError
 from nomaflow.wire import ErrorBody, Run
 
-RUN_ID_PATTERN = r"^run_[0-9A-HJKMNP-TV-Z]{13,26}$"
-
 SURFACE_HEADER = "X-Nomaflow-Surface"
 SURFACES: tuple[Surface, ...] = get_args(Surface)
 
@@ -58,6 +56,10 @@ class Call:
     def actor(self) -> Actor:
         """The person as the engine records it."""
         return Actor(self.identity.account, self.identity.surface)
+
+    def goes_on(self, job_id: str | None = None) -> bool:
+        """Whether a stream that was begun may go on: the token still counts, and the person still sees the job."""
+        return self.api.access.is_current(self.identity) and (job_id is None or self.sees_job(job_id))
 
     def may(self, role: RoleName, job_id: str | None = None, tags: Iterable[str] = ()) -> bool:
         """Whether the person holds the role for the job, or everywhere."""
@@ -95,6 +97,17 @@ def no_such_job(job_id: str) -> NotFoundError:
 def no_such_run(run_id: str) -> NotFoundError:
     """The same words for a run that is missing and for one that the person may not know of."""
     return NotFoundError(f"there is no run {run_id[:80]!r}")
+
+
+def named_run(call: Call, run_id: str) -> Run:
+    """The run that the path names, which the gate has read.
+
+    Raises:
+        NotFoundError: the route's rule does not let the gate read one.
+    """
+    if call.run is None:
+        raise no_such_run(run_id)
+    return call.run
 
 
 class ApiRoute(APIRoute):
@@ -185,8 +198,6 @@ def _at_job(call: Call, job_id: str, role: RoleName) -> Call:
 
 
 async def _at_run(call: Call, run_id: str, role: RoleName) -> Call:
-    if not re.fullmatch(RUN_ID_PATTERN, run_id):
-        raise no_such_run(run_id)
     try:
         run = await call.engine.run(run_id)
     except NotFoundError:

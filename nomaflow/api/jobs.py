@@ -74,7 +74,6 @@ async def create_job(call: CallIn, change: JobChange, response: Response) -> Job
     if change.id is None or not re.fullmatch(JOB_ID_PATTERN, change.id):
         message = "id must be a job id: a small letter or digit, then up to 63 of a-z, 0-9, _ and -"
         raise InvalidError(message, details=[{"path": "id", "message": message}])
-    _check_one_form(change)
     # By its id alone: the tags of a job that is not there yet are the maker's own word.
     if not call.may("editor", change.id):
         raise NotAllowedError(f"this needs the role editor for jobs named {change.id}, which you do not hold")
@@ -100,9 +99,6 @@ async def save_job(
     call: CallIn, job_id: str, change: JobChange, response: Response, if_match: IfMatch = None
 ) -> JobDocument:
     """Change a job that is still the one that the caller saw."""
-    if change.id not in (None, job_id):
-        raise BadRequestError(f"the body's id is not the path's {job_id}; a job keeps its id")
-    _check_one_form(change)
     return _tagged(await call.engine.save_job(job_id, change, etag_of(if_match, job_id), call.actor), response)
 
 
@@ -206,11 +202,6 @@ def etag_of(if_match: str | None, job_id: str) -> str:
 def _tagged(document: JobDocument, response: Response) -> JobDocument:
     response.headers["ETag"] = f'"{document.etag}"'
     return document
-
-
-def _check_one_form(change: JobChange) -> None:
-    if (change.toml is None) == (change.job is None):
-        raise InvalidError("send either toml, the job's text, or job, its values")
 
 
 def _key(given: str) -> str:

@@ -10,7 +10,7 @@ from fastapi import Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from nomaflow.api.event_stream import EventStream, closing, frame
-from nomaflow.api.gate import Call, CallIn, api_router
+from nomaflow.api.gate import Call, CallIn, api_router, named_run
 from nomaflow.api.policy import V1
 from nomaflow.api.port import LogQuery
 from nomaflow.errors import InvalidError
@@ -22,10 +22,6 @@ MAX_SEQ = 2**53
 _PAGE = 500
 
 After = Annotated[int, Query(ge=0, le=MAX_SEQ)]
-
-# Control characters, line separators and marks of writing direction would let a line pose as another one.
-_HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HIDDEN if code != 0x09}
 
 
 @router.get(f"{V1}/runs/{{run_id}}/logs")
@@ -61,11 +57,8 @@ async def stream_log(
         if not last_event_id.isascii() or not last_event_id.isdigit() or int(last_event_id[:20]) > MAX_SEQ:
             raise InvalidError("Last-Event-ID must be the number of a line")
         after = int(last_event_id)
-    return EventStream(
-        _frames(call, run_id, after),
-        stopping=call.api.stopping,
-        may_go_on=lambda: call.api.access.is_current(call.identity),
-    )
+    job_id = named_run(call, run_id).job_id
+    return EventStream(_frames(call, run_id, after), stopping=call.api.stopping, may_go_on=lambda: call.goes_on(job_id))
 
 
 @router.get(
@@ -74,7 +67,7 @@ async def stream_log(
     responses={200: {"content": {"text/plain": {}}, "description": "The whole log so far."}},
 )
 async def download_log(call: CallIn, run_id: str) -> Response:
-    """The whole log so far, a line of text for each; control characters are shown, not sent."""
+    """The whole log so far, a line of text for each."""
     headers = {"Content-Disposition": f'attachment; filename="{run_id}.txt"'}
     return StreamingResponse(_text(call, run_id), media_type="text/plain; charset=utf-8", headers=headers)
 
@@ -101,6 +94,7 @@ async def _text(call: Call, run_id: str) -> AsyncIterator[str]:
 
 
 def plain(line: LogLine) -> str:
-    """A line as text: instant, level, step, text."""
+    """A line as text: instant, level, step, text. A line feed in it is shown: what follows could pose as a line."""
     step = f" [{line.step}]" if line.step else ""
-    return f"{iso(line.ts)} {line.level:<7}{step} {line.text.translate(_SHOWN)}\n"
+    text = line.text.replace("\n", r"\x0a")
+    return f"{iso(line.ts)} {line.level:<7}{step} {text}\n"

@@ -82,7 +82,7 @@ RULES: dict[str, Rule] = {
     f"POST {V1}/schedule/what-if": _SIGNED_IN,
     # Connectors and step types.
     f"GET {V1}/connectors": _SIGNED_IN,  # those that the person, or a job that the person may view, uses
-    f"POST {V1}/connectors/{{name}}/test": _SIGNED_IN,  # the route checks the grant
+    f"POST {V1}/connectors/{{name}}/test": _SIGNED_IN,  # the engine checks the grant
     f"GET {V1}/step-types": _SIGNED_IN,
     # People.
     f"GET {V1}/me": _SIGNED_IN,

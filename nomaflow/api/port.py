@@ -52,6 +52,9 @@ class Engine(Protocol):
     def tags(self, job_id: str) -> list[str]:
         """A job's tags, which grants go by; asked at every request, so it is cheap."""
 
+    def known_job_ids(self) -> set[str]:
+        """The jobs that are there, and those that are deleted and have left runs."""
+
     def job(self, job_id: str) -> JobDocument: ...
     def check_job(self, job_id: str, toml: str) -> CheckResult: ...
     async def create_job(self, change: JobChange, actor: Actor) -> JobDocument: ...

@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
-from nomaflow.api.gate import Call, CallIn, api_router, refusals
+from nomaflow.api.gate import Call, CallIn, api_router, named_run, refusals
 from nomaflow.api.policy import V1
 from nomaflow.api.port import RunQuery
 from nomaflow.definitions.record import JOB_ID_PATTERN
-from nomaflow.errors import InvalidError, NotBuiltError, NotFoundError
+from nomaflow.errors import InvalidError, NotBuiltError
 from nomaflow.wire import Cancel, Page, Run, RunState, RunSummary
 
 router = api_router("runs")
@@ -63,9 +63,7 @@ async def list_runs(
 @router.get(f"{V1}/runs/{{run_id}}")
 async def read_run(call: CallIn, run_id: str) -> Run:
     """A run whole: plan, steps, receipt."""
-    if call.run is None:
-        raise NotFoundError(f"there is no run {run_id!r}")
-    return call.run
+    return named_run(call, run_id)
 
 
 @router.post(f"{V1}/runs/{{run_id}}/cancel", status_code=202, responses=refusals(409))
@@ -81,4 +79,4 @@ def _jobs(call: Call, job: str | None) -> frozenset[str] | None:
     if job is not None:
         known = re.fullmatch(JOB_ID_PATTERN, job) is not None
         return frozenset([job]) if known and call.sees_job(job) else frozenset()
-    return frozenset(card.id for card in call.engine.cards() if call.may("viewer", card.id, card.tags))
+    return frozenset(job_id for job_id in call.engine.known_job_ids() if call.sees_job(job_id))

@@ -4,7 +4,7 @@
     homes.py      init, check, serve, up; accounts.py
     jobs.py       jobs, enable, disable, why, connectors, reload
     launching.py  run, plan: values from text, by the types of the job's form
-    runs.py       runs, logs, cancel; follow.py: a run as it goes
+    runs.py       runs, logs, cancel; details.py: show; follow.py: a run as it goes
     show.py       tables, times, colours, and text that cannot move the cursor
 
 A command imports what it needs when it runs, so that `nomaflow --help` and a typing error cost a tenth of a second.
@@ -15,35 +15,61 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from nomaflow.cli import accounts, homes, jobs, launching, runs
-from nomaflow.cli.show import shown
+from nomaflow.cli import accounts, details, homes, jobs, launching, runs
+from nomaflow.cli.show import folded, shown
 from nomaflow.errors import (
     EngineFailedError,
     EngineUnreachableError,
     HomeHeldError,
     NomaflowError,
     NotReadyError,
+    PortTakenError,
 )
 
 WRONG_USE, NOT_REACHABLE, HOME_HELD, INTERRUPTED = 2, 3, 75, 130
 
+_WORDS = {
+    "Input should be greater than or equal to": "it must be at least",
+    "Input should be less than or equal to": "it must be at most",
+    "Input should be a valid integer, unable to parse string as an integer": "it must be a whole number",
+    "Input should be": "it must be",
+}
+
 app = typer.Typer(
     name="nomaflow",
-    help="Run jobs on schedules and on demand, and see what happened.",
+    help="Run jobs and see what happened.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for subject in (homes, jobs, launching, runs):
+for subject in (homes, jobs, launching, runs, details):
     for command in subject.COMMANDS:
         app.command()(command)
 app.add_typer(jobs.connectors_app, name="connectors")
 app.add_typer(accounts.app, name="account")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib import metadata
+
+        typer.echo(f"nomaflow {metadata.version('nomaflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Run jobs and see what happened."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,9 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=argv, prog_name="nomaflow", standalone_mode=False)
         sys.stdout.flush()
     except NomaflowError as error:
-        return _fail(error.message, *_details(error), code=_exit_code(error))
+        hint = "; --api-port names another one" if isinstance(error, PortTakenError) else ""
+        return _fail(error.message + hint, *_details(error), code=_exit_code(error))
     except TyperException as error:
-        return _fail(error.format_message(), code=error.exit_code)
+        return _fail(_plain(error.format_message()), code=error.exit_code)
     except typer.Abort:
         return INTERRUPTED
     except BrokenPipeError:
@@ -67,10 +94,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(message: str, *details: str, code: int) -> int:
     if message:
-        typer.echo(f"Error: {shown(message)}", err=True)
+        typer.echo(folded(f"Error: {shown(message)}", sys.stderr), err=True)
     for detail in details:
         typer.echo(f"  {shown(detail)}", err=True)
     return code
+
+
+def _plain(message: str) -> str:
+    """What typer says of a number that is out of its range, in the words of every other sentence."""
+    for jargon, words in _WORDS.items():
+        message = message.replace(jargon, words)
+    return message
 
 
 def _details(error: NomaflowError) -> list[str]:
@@ -80,6 +114,8 @@ def _details(error: NomaflowError) -> list[str]:
         place = " ".join(
             part for part in (f"line {detail['line']}:" if "line" in detail else "", detail.get("path", "")) if part
         )
+        if "run_id" in detail:
+            continue  # the sentence names the run
         if len(error.details) > 1 or detail["message"] not in error.message:
             details.append(f"{place} {detail['message']}".strip())
     return details

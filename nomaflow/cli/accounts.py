@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder
+from nomaflow.cli.options import HomeFolder, LocalJson
 from nomaflow.errors import InvalidError
 
 app = typer.Typer(help="The accounts of the settings.", no_args_is_help=True)
@@ -18,9 +18,9 @@ ROLES = ("viewer", "operator", "editor", "admin")
 
 
 @app.command("list")
-def list_accounts(home: HomeFolder = Path(), as_json: AsJson = False) -> None:
+def list_accounts(home: HomeFolder = Path(), as_json: LocalJson = False) -> None:
     """Who there is, with which role, and whether they can sign in by password."""
-    from nomaflow.cli.show import print_table, table
+    from nomaflow.cli.show import Listing
     from nomaflow.home import Home
 
     accounts = Home(home).load_settings().accounts
@@ -35,14 +35,14 @@ def list_accounts(home: HomeFolder = Path(), as_json: AsJson = False) -> None:
     if not accounts:
         typer.echo("There are no accounts but the administrator's token, in .nomaflow/admin.token.")
         return
-    rows = table("ACCOUNT", "ROLE", "GRANTS", "PASSWORD", whole=["ACCOUNT"])
+    rows = Listing("ACCOUNT", "ROLE", "GRANTS", "PASSWORD", whole=["ACCOUNT"])
     for name, account in accounts.items():
         grants = "; ".join(
             f"{grant.role} of {', '.join([*grant.jobs, *(f'#{tag}' for tag in grant.tags)]) or 'connectors'}"
             for grant in account.grants
         )
-        rows.add_row(name, account.role or "", grants, "yes" if account.password_hash else "no")
-    print_table(rows, {"ACCOUNT": max(map(len, accounts))})
+        rows.add(name, account.role or "", grants, "yes" if account.password_hash else "no")
+    rows.print()
 
 
 @app.command("set-password")

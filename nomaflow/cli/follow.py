@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nomaflow.cli.show import count, duration, shown
-from nomaflow.errors import NomaflowError
-from nomaflow.wire import LogLine, Run, RunState, StepRun, StepState, iso
+from nomaflow.cli.show import count, duration, folded, shown, stamp
+from nomaflow.errors import InvalidError, NomaflowError
+from nomaflow.wire import LogLine, Run, RunState, StepRun, StepState
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from nomaflow.client import Client
+    from nomaflow.client.stream import OnLost
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red", "DEBUG": "bright_black"}
@@ -32,8 +34,10 @@ def print_log(
     client: Client, run_id: str, *, level: str | None, step: str | None, tail: int | None, as_json: bool
 ) -> None:
     """The log as it is now."""
+    known_step(client, run_id, step)
     page = client.logs(run_id, level=level, step=step, tail=tail)
     lines = list(page.lines)
+    is_empty = not lines
     while tail is None and page.lines:
         if not as_json:
             for line in page.lines:
@@ -46,6 +50,19 @@ def print_log(
     else:
         for line in lines:
             _print_plain(line)
+    if is_empty:
+        _say_empty(level, step)
+
+
+def known_step(client: Client, run_id: str, step: str | None) -> None:
+    """Refuse a step that the run does not have."""
+    if step is None:
+        return
+    from nomaflow.definitions.problems import near_miss
+
+    names = [each.name for each in client.run(run_id).steps]
+    if step not in names:
+        raise InvalidError(f"{run_id} has no step {step!r}; there are {', '.join(names)}{near_miss(step, names)}")
 
 
 def follow_run(
@@ -56,12 +73,14 @@ def follow_run(
     step: str | None = None,
     tail: int | None = None,
     as_json: bool = False,
+    on_lost: OnLost | None = None,
 ) -> int:
     """Show the log until the run is over, then how it ended; the exit code.
 
-    Ctrl-C stops the looking, not the run.
+    Ctrl-C stops the looking, not the run. `on_lost` is called when the connection is gone; by default it is told once.
     """
-    after = 0
+    known_step(client, run_id, step)
+    after, is_empty = 0, True
     if tail is not None:
         page = client.logs(run_id, level=level, step=step, tail=tail)
         after = page.next
@@ -71,16 +90,19 @@ def follow_run(
         with _printer(client, run_id, as_json=as_json) as show:
             for line in page.lines if page else ():
                 show(line)
-            for line in client.follow_logs(run_id, after=after):
+                is_empty = False
+            for line in client.follow_logs(run_id, after=after, on_lost=on_lost or _tell_once()):
                 if _is_wanted(line, level, step):
                     show(line)
+                    is_empty = False
         run = client.run(run_id)
     except KeyboardInterrupt:
-        typer.echo(
-            f"\nThe run goes on; `nomaflow cancel {run_id}` stops it, `nomaflow logs -f {run_id}` shows it", err=True
-        )
+        how = f"`nomaflow cancel {run_id}` stops it, `nomaflow logs -f {run_id}` shows it"
+        typer.echo(folded(f"The run goes on; {how}", sys.stderr), err=True)
         return DETACHED
-    typer.echo(shown(ending(run)), err=as_json)
+    if is_empty:
+        _say_empty(level, step)
+    typer.echo(folded(shown(ending(run)), sys.stderr if as_json else sys.stdout), err=as_json)
     return 0 if run.state is RunState.SUCCEEDED else 1
 
 
@@ -101,6 +123,24 @@ def ending(run: Run) -> str:
     return ", ".join(parts)
 
 
+def _say_empty(level: str | None, step: str | None) -> None:
+    if level or step:
+        typer.echo(f"No lines{f' at {level} or worse' if level else ''}{f' of step {step}' if step else ''}.", err=True)
+
+
+def _tell_once() -> OnLost:
+    """Say on stderr that the engine is away, the first time that it is."""
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            typer.echo("connection lost, waiting for the engine", err=True)
+
+    return tell
+
+
 def _is_wanted(line: LogLine, level: str | None, step: str | None) -> bool:
     if step is not None and line.step != step:
         return False
@@ -108,8 +148,14 @@ def _is_wanted(line: LogLine, level: str | None, step: str | None) -> bool:
 
 
 def _print_plain(line: LogLine) -> None:
-    step = f" [{line.step}]" if line.step else ""
-    typer.echo(f"{iso(line.ts)} {line.level:<7}{shown(step)} {shown(line.text)}")
+    # In a file every line has its step; a person sees it in the line.
+    step = f" [{line.step}]" if line.step and not (sys.stdout.isatty() and _names_step(line)) else ""
+    typer.echo(f"{stamp(line.ts)} {line.level:<7}{shown(step)} {shown(line.text)}")
+
+
+def _names_step(line: LogLine) -> bool:
+    """Whether the text itself begins with the step's name, as the engine's own lines do."""
+    return bool(line.step) and re.match(rf"(\W )?{re.escape(line.step or '')}\b", line.text) is not None
 
 
 def _print_json(line: LogLine) -> None:
@@ -153,11 +199,11 @@ def _print_above(progress: Progress, line: LogLine) -> None:
     from rich.text import Text
 
     text = Text.assemble(
-        (f"{line.ts.astimezone():%H:%M:%S} ", "bright_black"),
-        (f"{shown(line.step)} " if line.step else "", "cyan"),
+        (f"{stamp(line.ts)} ", "bright_black"),
+        (f"{shown(line.step)} " if line.step and not _names_step(line) else "", "cyan"),
         (shown(line.text), _STYLES.get(line.level, "")),
     )
-    progress.console.print(text, soft_wrap=True)
+    progress.console.print(text)
 
 
 def _look(client: Client, run_id: str, progress: Progress, over: threading.Event) -> None:

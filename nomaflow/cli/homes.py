@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder
+from nomaflow.cli.options import HomeFolder, LocalJson
 from nomaflow.errors import InvalidError
 
 Host = Annotated[str, typer.Option("--host", help="Where to listen; only this machine can reach the default.")]
 ApiPort = Annotated[int, typer.Option("--api-port", help="The engine's port.", min=0, max=65_535)]
+
+_HAS_DASHBOARD, _HAS_BOT = (find_spec(package) is not None for package in ("dashboards", "bot"))
 
 _NEW_FILES = ("nomaflow.toml", "jobs/hello.toml", "jobs/hello.py")
 _IGNORED = ".nomaflow/"
@@ -37,11 +43,11 @@ def init(
     typer.echo("Next:")
     if path != Path():
         typer.echo(f"  cd {path}")
-    typer.echo("  nomaflow up          # the engine and the dashboard; prints their addresses")
+    typer.echo("  nomaflow up          # runs the engine; prints its address")
     typer.echo("  nomaflow run hello -f")
 
 
-def check(home: HomeFolder = Path(), as_json: AsJson = False) -> int:
+def check(home: HomeFolder = Path(), as_json: LocalJson = False) -> int:
     """Check the settings and every job; all problems, with file and line."""
     from nomaflow.home import Home
     from nomaflow.home import check as problems_of
@@ -62,7 +68,8 @@ def check(home: HomeFolder = Path(), as_json: AsJson = False) -> int:
 
 def serve(home: HomeFolder = Path(), host: Host = "127.0.0.1", api_port: ApiPort = 8600) -> int:
     """Run the engine alone, in the foreground, until a signal stops it."""
-    from nomaflow import serve as engine
+    with _plain_interrupts():
+        from nomaflow import serve as engine
 
     return engine.main(home.resolve(), host, api_port)
 
@@ -71,16 +78,33 @@ def up(
     home: HomeFolder = Path(),
     host: Host = "127.0.0.1",
     api_port: ApiPort = 8600,
-    dashboard_port: Annotated[int, typer.Option(help="The dashboard's port.", min=0, max=65_535)] = 8601,
-    simulator_port: Annotated[int, typer.Option(help="The Slack simulator's port.", min=0, max=65_535)] = 8602,
-    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Without the dashboard.")] = False,
-    no_bot: Annotated[bool, typer.Option("--no-bot", help="Without the Slack bot.")] = False,
+    dashboard_port: Annotated[
+        int, typer.Option(help="The dashboard's port.", min=0, max=65_535, hidden=not _HAS_DASHBOARD)
+    ] = 8601,
+    simulator_port: Annotated[
+        int, typer.Option(help="The Slack simulator's port.", min=0, max=65_535, hidden=not _HAS_BOT)
+    ] = 8602,
+    no_dashboard: Annotated[
+        bool, typer.Option("--no-dashboard", help="Without the dashboard.", hidden=not _HAS_DASHBOARD)
+    ] = False,
+    no_bot: Annotated[bool, typer.Option("--no-bot", help="Without the Slack bot.", hidden=not _HAS_BOT)] = False,
 ) -> int:
-    """Run the engine and its front ends, in the foreground; prints the addresses when they are ready."""
-    from nomaflow import supervise
-    from nomaflow.cli.welcome import welcome
+    """Run the engine in the foreground; prints its address when it is ready, and shows the first run of a new home."""
+    with _plain_interrupts():
+        from nomaflow import supervise
+        from nomaflow.cli.welcome import welcome
 
     return supervise.main(home.resolve(), host, api_port, dashboard_port, simulator_port, no_dashboard, no_bot, welcome)
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """Ctrl-C ends the process at once: raised while modules load, it comes out of them as some other error."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _ignore_state(gitignore: Path) -> None:

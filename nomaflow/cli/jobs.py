@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, open_client, print_json, print_json_list
-from nomaflow.cli.show import print_table, relative, shown, state_text, table
+from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, known_job, open_client, print_json, print_json_list
+from nomaflow.cli.show import Listing, folded, relative, shown, state_text
+from nomaflow.errors import NotFoundError
 from nomaflow.seams import utc_now
 
 if TYPE_CHECKING:
@@ -42,23 +43,23 @@ def jobs(
         typer.echo("No jobs." if q is None and tag is None else "No such jobs.")
         return
     now = utc_now()
-    rows = table("JOB", "LAST RUN", "NEXT", "DESCRIPTION", whole=["JOB"])
+    rows = Listing("JOB", "LAST RUN", "NEXT", "DESCRIPTION", whole=["JOB"])
     for card in cards:
-        rows.add_row(
+        rows.add(
             card.id,
             _last(card, now),
-            _next(card, now),
-            shown(card.description.splitlines()[0][:60] if card.description else ""),
+            _next(card),
+            shown(card.description.splitlines()[0] if card.description else ""),
         )
-    print_table(rows, {"JOB": max(len(card.id) for card in cards)})
+    rows.print()
 
 
 def enable(job: JobName, url: Url = None, token: Token = None, home: HomeFolder = Path()) -> None:
-    """Let the job's schedules fire again."""
-    with open_client(url, token, home) as client:
+    """Write `enabled = true` to the job's file. Schedules do not fire yet, so this is for when they do."""
+    with open_client(url, token, home) as client, known_job(client, job):
         card = client.enable(job)
-    following = relative(card.next_fire_at, utc_now())
-    typer.echo(f"{card.id} is on" + (f"; it runs next {following}" if following else ""))
+    how = f"schedules do not fire yet, `nomaflow run {card.id}` runs it"
+    typer.echo(folded(f"{card.id} is on, as its file says now; {how}"))
 
 
 def disable(
@@ -68,20 +69,21 @@ def disable(
     token: Token = None,
     home: HomeFolder = Path(),
 ) -> None:
-    """Stop the job's schedules from firing; runs in flight go on."""
-    with open_client(url, token, home) as client:
+    """Write `enabled = false` to the job's file. Schedules do not fire yet; `nomaflow run` still runs the job."""
+    with open_client(url, token, home) as client, known_job(client, job):
         card = client.disable(job, reason=reason)
-    typer.echo(f"{card.id} is off; `nomaflow run {card.id}` still runs it, `nomaflow enable {card.id}` switches it on")
+    how = f"`nomaflow run {card.id}` still runs it, `nomaflow enable {card.id}` switches it on"
+    typer.echo(folded(f"{card.id} is off, as its file says now; {how}"))
 
 
 def why(job: JobName, as_json: AsJson = False, url: Url = None, token: Token = None, home: HomeFolder = Path()) -> None:
     """Say why a job does not run now."""
-    with open_client(url, token, home) as client:
+    with open_client(url, token, home) as client, known_job(client, job):
         answer = client.why(job)
     if as_json:
         print_json(answer)
         return
-    typer.echo(f"{job}: {shown(answer.why)}")
+    typer.echo(folded(f"{job}: {shown(answer.why)}"))
 
 
 def reload(as_json: AsJson = False, url: Url = None, token: Token = None, home: HomeFolder = Path()) -> None:
@@ -118,11 +120,11 @@ def list_connectors(
     if not connectors:
         typer.echo("No connectors.")
         return
-    rows = table("CONNECTOR", "KIND", "TARGET", "USED BY", whole=["CONNECTOR"])
+    rows = Listing("CONNECTOR", "KIND", "TARGET", "USED BY", whole=["CONNECTOR"])
     for connector in connectors:
         kind = connector.backend or connector.kind
-        rows.add_row(connector.name, kind, shown(connector.target), ", ".join(connector.used_by))
-    print_table(rows, {"CONNECTOR": max(len(connector.name) for connector in connectors)})
+        rows.add(connector.name, kind, shown(connector.target), ", ".join(connector.used_by))
+    rows.print()
 
 
 @connectors_app.command("test")
@@ -134,8 +136,16 @@ def ask_connector(
     home: HomeFolder = Path(),
 ) -> int:
     """Ask a connector whether it answers."""
+    from nomaflow.definitions.problems import near_miss
+
     with open_client(url, token, home) as client:
-        result = client.test_connector(name)
+        try:
+            result = client.test_connector(name)
+        except NotFoundError:
+            known = [connector.name for connector in client.connectors()]
+            raise NotFoundError(
+                f"there is no connector {name!r}{near_miss(name, known) or ';'} `nomaflow connectors` lists them"
+            ) from None
     if as_json:
         print_json(result)
     elif result.ok:
@@ -156,7 +166,7 @@ def _last(card: JobCard, now: datetime) -> Text | str:
     return ""
 
 
-def _next(card: JobCard, now: datetime) -> Text | str:
+def _next(card: JobCard) -> Text | str:
     from rich.text import Text
 
     if card.problem:
@@ -165,7 +175,7 @@ def _next(card: JobCard, now: datetime) -> Text | str:
     if not card.enabled:
         return Text("off", style="bright_black")
     crons = ", ".join(schedule.cron for schedule in card.schedules if schedule.enabled)
-    return relative(card.next_fire_at, now) or Text(crons or "by hand", style="bright_black")
+    return Text(f"{crons} (not yet)" if crons else "by hand", style="bright_black")
 
 
 COMMANDS = (jobs, enable, disable, why, reload)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, open_client, print_json
-from nomaflow.cli.show import print_table, shown, state_text, table
+from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, known_job, open_client, print_json
+from nomaflow.cli.show import Listing, folded, shown, state_text, why_skipped
 from nomaflow.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def run(
         plan(job, param, step, skip, only, log_level, as_json, url, token, home)
         return 0
     with open_client(url, token, home) as client:
-        form = client.form(job)
+        with known_job(client, job):
+            form = client.form(job)
         changes = changes_of(form, param, step, skip, only, log_level)
         started = client.launch(job, changes, definition=form.etag, reason=reason)
         if follow:
@@ -60,7 +61,7 @@ def run(
     if as_json:
         print_json(started)
     else:
-        typer.echo(f"{started.id} of {job} is {started.state}; see it with `nomaflow logs -f {started.id}`")
+        typer.echo(folded(f"{started.id} of {job} is {started.state}; see it with `nomaflow logs -f {started.id}`"))
     return 0
 
 
@@ -78,7 +79,9 @@ def plan(
 ) -> None:
     """Show what a run would do, with every value and where it comes from; nothing runs."""
     with open_client(url, token, home) as client:
-        planned = client.plan(job, changes_of(client.form(job), param, step, skip, only, log_level))
+        with known_job(client, job):
+            form = client.form(job)
+        planned = client.plan(job, changes_of(form, param, step, skip, only, log_level))
     if as_json:
         print_json(planned)
     else:
@@ -190,18 +193,18 @@ def _value(field: Field, text: str) -> Any:
 
 def _print_plan(planned: Plan) -> None:
     typer.echo(f"log level {planned.log_level}")
-    rows = table("STEP", "TYPE", "PARAMETER", "VALUE", "FROM", whole=["STEP"])
+    rows = Listing("STEP", "TYPE", "PARAMETER", "VALUE", "FROM", whole=["STEP", "TYPE", "PARAMETER", "FROM"])
     for step in planned.steps:
         state = step.type if step.runs else state_text("Skipped")
         kwargs = list(step.kwargs.items()) if step.runs else []
         first = True
         for name, value in kwargs:
             text = json.dumps(value.value, ensure_ascii=False)
-            rows.add_row(step.name if first else "", state if first else "", name, shown(text), value.origin)
+            rows.add(step.name if first else "", state if first else "", name, shown(text), value.origin)
             first = False
         if first:
-            rows.add_row(step.name, state, "", "", "")
-    print_table(rows, {"STEP": max((len(step.name) for step in planned.steps), default=0)})
+            rows.add(step.name, state, "", why_skipped(step.reason), "")
+    rows.print()
 
 
 COMMANDS = (run, plan)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, open_client, print_json
-from nomaflow.cli.show import duration, print_table, relative, shown, state_text, table
+from nomaflow.cli.options import AsJson, HomeFolder, RunName, Token, Url, known_job, open_client, print_json
+from nomaflow.cli.show import Listing, console, duration, folded, relative, shown, state_text
 from nomaflow.errors import InvalidError, NotFoundError
 from nomaflow.seams import utc_now
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from nomaflow.client import Client
     from nomaflow.wire import RunSummary
 
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, the last 4 or more characters of it, or a job's id.")
-]
 STATES = ("QUEUED", "RUNNING", "CANCELING", "SUCCEEDED", "FAILED", "CANCELED")
 
 _DIGIT = "[0-9A-HJKMNP-TV-Z]"
+WIDTH_FOR_REASONS = 110
+
 _SEARCHED = 2000
 """How many of the newest runs the end of an id is looked for in."""
 
@@ -42,6 +41,9 @@ def runs(
         raise InvalidError(f"--state must be one of {', '.join(STATES)}, not {state!r}")
     with open_client(url, token, home) as client:
         page = client.runs_page(job=job, state=state and state.upper(), limit=limit)
+        if job is not None and not page.items:
+            with known_job(client, job):
+                client.job(job)
     if as_json:
         print_json(page)
         return
@@ -49,19 +51,25 @@ def runs(
         typer.echo("No runs.")
         return
     now = utc_now()
-    rows = table("RUN", "JOB", "STATE", "STARTED", "TOOK", "STEPS", "BY", whole=["RUN", "JOB", "STATE", "TOOK"])
+    # A reason is a sentence; below this width nothing of it that tells anything would fit.
+    with_reasons = console().width >= WIDTH_FOR_REASONS and any(run.reason for run in page.items)
+    rows = Listing(
+        *("RUN", "JOB", "STATE", "STARTED", "TOOK", "STEPS", "BY", *(["REASON"] if with_reasons else [])),
+        whole=["RUN", "JOB", "STATE", "STARTED", "TOOK"],
+        optional=["BY", "STEPS"],
+    )
     for run in page.items:
-        started = relative(run.started_at or run.queued_at, now)
-        rows.add_row(
-            run.id, run.job_id, state_text(run.state), started, _took(run), run.step_summary, shown(run.triggered_by)
+        rows.add(
+            run.id,
+            run.job_id,
+            state_text(run.state),
+            relative(run.started_at or run.queued_at, now),
+            _took(run),
+            run.step_summary,
+            shown(run.triggered_by),
+            *([shown(run.reason or "")] if with_reasons else []),
         )
-    longest = {
-        "RUN": max(len(run.id) for run in page.items),
-        "JOB": max(len(run.job_id) for run in page.items),
-        "STATE": max(len(run.state) for run in page.items),
-        "TOOK": max(len(_took(run)) for run in page.items),
-    }
-    print_table(rows, longest)
+    rows.print()
 
 
 def logs(
@@ -93,18 +101,31 @@ def cancel(
     run: RunName,
     force: Annotated[bool, typer.Option("--force", help="Give the steps no time to end by themselves.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why; kept with the run.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the run has ended.")] = False,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     home: HomeFolder = Path(),
-) -> None:
-    """Ask a run to stop."""
+) -> int:
+    """Stop a run, and say how it ended."""
+    from nomaflow.cli.details import how_canceled
+    from nomaflow.cli.follow import DETACHED
+
     with open_client(url, token, home) as client:
         canceled = client.cancel(resolve(client, run), force=force, reason=reason)
+        if not no_wait:
+            try:
+                canceled = client.wait(canceled.id)
+            except KeyboardInterrupt:
+                typer.echo(
+                    f"{canceled.id} is still ending; `nomaflow cancel {canceled.id} --force` hurries it", err=True
+                )
+                return DETACHED
     if as_json:
         print_json(canceled)
-        return
-    typer.echo(f"{canceled.id} of {canceled.job_id} is {canceled.state}")
+    else:
+        typer.echo(folded(shown(how_canceled(canceled))))
+    return 0
 
 
 def resolve(client: Client, text: str) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
+
+UNBOUND = 100_000
+NARROWEST = 8
 
 STATE_STYLES = {
     "QUEUED": "yellow",
@@ -20,6 +26,7 @@ STATE_STYLES = {
     "CANCELED": "bright_black",
     "PENDING": "bright_black",
     "Skipped": "bright_black",
+    "override": "yellow",
 }
 
 # A log line or a server's message may hold escape sequences that clear the screen or retitle the window.
@@ -33,37 +40,83 @@ def shown(text: str) -> str:
 
 
 def console() -> Console:
-    """Where tables go; as wide as the terminal, 80 columns elsewhere."""
+    """The terminal, as wide as it is; elsewhere nothing is cut."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    on_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, markup=False, emoji=False, width=None if on_terminal else UNBOUND)
 
 
-def table(*columns: str, whole: Sequence[str] = ()) -> Table:
-    """An empty table. The columns in `whole` are never cut and never broken; others give way to them."""
-    from rich.table import Table
-
-    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for name in columns:
-        made.add_column(name, no_wrap=name in whole, overflow="fold")
-    return made
-
-
-def print_table(made: Table, whole: dict[str, int]) -> None:
-    """Print it.
+class Listing:
+    """Rows under headings, each of them one line however narrow the terminal.
 
     Args:
-        made: the table.
-        whole: the columns that are never cut, with the longest text in each.
+        columns: the headings.
+        whole: columns that are never cut, so that what they show can be typed again; others are cut with `…`.
+        optional: columns that are left out where there is no room for them, the first one first.
     """
-    for column in made.columns:
-        if (longest := whole.get(str(column.header))) is not None:
-            column.min_width = max(longest, len(str(column.header)))
-    target = console()
-    # Narrower than its ids, a table runs over the edge rather than cut them.
-    needed = sum(column.min_width or 8 for column in made.columns) + len(made.columns)
-    target.width = max(target.width, needed)
-    target.print(made)
+
+    def __init__(self, *columns: str, whole: Sequence[str] = (), optional: Sequence[str] = ()) -> None:
+        self._columns, self._whole, self._optional = columns, whole, optional
+        self._rows: list[tuple[str | Text, ...]] = []
+
+    def add(self, *cells: str | Text) -> None:
+        """One row, a cell for each column."""
+        self._rows.append(cells)
+
+    def print(self) -> None:
+        """Print it, as wide as the terminal."""
+        from rich.text import Text
+
+        target = console()
+        widths = self._widths(target.width)
+        headings = [Text(name, style="bold") for name in self._columns]
+        for cells in [headings, *self._rows]:
+            line = Text()
+            for width, cell in zip(widths, cells, strict=True):
+                if width is not None:
+                    text = cell.copy() if isinstance(cell, Text) else Text(cell)
+                    text.truncate(width, overflow="ellipsis", pad=True)
+                    line.append_text(text).append("  ")
+            line.rstrip()
+            target.print(line, soft_wrap=True)
+
+    def _widths(self, available: int) -> list[int | None]:
+        """Each column's width; None for those that are left out."""
+        from rich.cells import cell_len
+
+        natural = {
+            name: max(cell_len(str(row[index])) for row in [self._columns, *self._rows])
+            for index, name in enumerate(self._columns)
+        }
+        least = {name: width if name in self._whole else min(width, NARROWEST) for name, width in natural.items()}
+        for name in self._optional:
+            if sum(least.values()) + 2 * (len(least) - 1) > available:
+                del least[name]
+        widths = {name: natural[name] for name in least}
+        # The widest gives way first, column by column; where all are at their least, the line runs over the edge.
+        over = sum(widths.values()) + 2 * (len(widths) - 1) - available
+        while over > 0 and (cut := [name for name in widths if widths[name] > least[name]]):
+            widest = max(cut, key=lambda name: widths[name])
+            widths[widest] -= 1
+            over -= 1
+        return [widths.get(name) for name in self._columns]
+
+
+def folded(text: str, to: TextIO | None = None, *, indent: str = "") -> str:
+    """A sentence for a terminal, folded between words; unchanged where nobody watches."""
+    to = to or sys.stdout
+    if not to.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(
+        *(text, width),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+        replace_whitespace=False,
+    )
 
 
 def state_text(state: str) -> Text:
@@ -71,6 +124,11 @@ def state_text(state: str) -> Text:
     from rich.text import Text
 
     return Text(state, style=STATE_STYLES.get(state, ""))
+
+
+def why_skipped(reason: str | None) -> str:
+    """The reason of a step, for a row that says Skipped already."""
+    return (reason or "").removeprefix("skipped: ")
 
 
 def duration(seconds: float) -> str:
@@ -100,6 +158,17 @@ def relative(instant: datetime | None, now: datetime) -> str:
     else:
         text = f"{int(distance)} s"
     return f"in {text}" if seconds > 0 else f"{text} ago"
+
+
+def stamp(instant: datetime) -> str:
+    """An instant in local time: of the day alone where somebody watches, else with date and offset."""
+    local = instant.astimezone()
+    return local.strftime("%H:%M:%S.%f")[:-3] if sys.stdout.isatty() else local.isoformat(timespec="milliseconds")
+
+
+def local_time(instant: datetime | None) -> str:
+    """An instant of any day, in local time with its offset; nothing where there is no instant."""
+    return instant.astimezone().isoformat(sep=" ", timespec="seconds") if instant else ""
 
 
 def count(number: int, noun: str) -> str:

@@ -10,18 +10,19 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import JsonValue
 
 from nomaflow.definitions import toml_edit, toml_file, toml_source
-from nomaflow.definitions.job import Job
-from nomaflow.definitions.problems import Problem, near_miss
+from nomaflow.definitions.job import Job, double_names
+from nomaflow.definitions.problems import Found, Problem, near_miss
 from nomaflow.definitions.record import JOB_ID_PATTERN
-from nomaflow.definitions.references import unknown_references
+from nomaflow.definitions.references import unknown_connectors, unknown_references
 from nomaflow.definitions.settings import Settings
 from nomaflow.errors import JobChangedError, JobExistsError, NotFoundError
 
@@ -83,11 +84,21 @@ def parse(job_id: str, text: str, file: str, settings: Settings | None = None) -
     for key in ("schedule", "schedules"):
         if key in data:
             data[key] = toml_source.dates_as_text(data[key])
-    job, problems = toml_source.validate(Job, {**data, "id": job_id}, text, file)
+    job, problems = toml_source.validate(Job, {**data, "id": job_id}, text, file, more=_of_unreadable(data, settings))
     if job is None or settings is None:
         return job, problems
     problems = toml_source.problems_at(unknown_references(job, settings), data, text, file)
     return (None if problems else job), problems
+
+
+def _of_unreadable(data: Mapping[str, Any], settings: Settings | None) -> Iterator[Found]:
+    """What is looked for in a job that can be read, as far as it can be found in one that can't."""
+    for kind in ("steps", "schedules"):
+        items = data.get(kind)
+        if isinstance(items, list):
+            yield from double_names(kind, [isinstance(item, Mapping) and item.get("name") for item in items])
+    if settings:
+        yield from unknown_connectors(data, settings)
 
 
 class Catalogue:

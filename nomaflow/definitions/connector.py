@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nomaflow.definitions import database_url
 from nomaflow.definitions.problems import near_miss
-from nomaflow.definitions.record import Record, Text
+from nomaflow.definitions.record import Record, Text, spelled
 
 BACKENDS = ("sqlite", "duckdb", "postgresql")
 """The databases that SQL steps can talk to; what stands before `+` or `://` in the URL."""
@@ -48,7 +48,10 @@ def _check_ldap_url(url: str) -> str:
     return _check_server_url(url, ("ldap", "ldaps"))
 
 
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+EnvName = Annotated[
+    str,
+    spelled(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", "the name of an environment variable: A-Z, a-z, 0-9 and `_`"),
+]
 FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
 MaxRuns = Annotated[int, Field(ge=1, le=1000)]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Protocol
 
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from nomaflow.definitions import cron
 from nomaflow.definitions.param import Param, Params
-from nomaflow.definitions.problems import near_miss
+from nomaflow.definitions.problems import Found, LocatedError, near_miss
 from nomaflow.definitions.record import JobId, LogLevel, Name, Number, ParamName, Record, Tag, Text
 from nomaflow.definitions.steps import Step
 from nomaflow.definitions.steps.common import Retry, StepName
@@ -128,7 +129,7 @@ class Job(Record):
     def _hangs_together(self) -> Job:
         problems = [*self._double_names(), *self._schedule_problems(), *self._missing_params()]
         if problems:
-            raise ValueError("\n".join(problems))
+            raise LocatedError(problems)
         return self
 
     def step(self, name: str) -> Step | None:
@@ -138,6 +139,20 @@ class Job(Record):
     def op_kwargs(self, step: Step) -> dict[str, Param]:
         """The step's own parameters; only python steps have any."""
         return getattr(step, "op_kwargs", {})
+
+    def connectors(self) -> set[str]:
+        """Every connector that the file names: in options, in saved values and in what schedules change.
+
+        What `${env:X}` stands for is not known here.
+        """
+        in_options = {name for step in self.steps for name in step.connectors()}
+        declared = [self.params, *map(self.op_kwargs, self.steps)]
+        values: list[tuple[str, Any]] = [(name, param.default) for params in declared for name, param in params.items()]
+        for schedule in self.schedules:
+            for changed in (schedule.params, *(step.op_kwargs for step in schedule.steps.values())):
+                values += changed.items()
+        picked = {str(value) for name, value in values if value and self._names_connector(name, in_options)}
+        return {name for name in in_options | picked if "${" not in name}
 
     def declared(self, name: str, step: Step | None = None) -> list[Param]:
         """What a changed value of that name has to fit; nothing where no such parameter exists.
@@ -153,54 +168,82 @@ class Job(Record):
 
     def unfit(self, change: Change) -> Iterator[tuple[str, str]]:
         """What does not fit in the values that a schedule or a launch changes: the form's path, and a sentence."""
+        for unfit in self._unfit(change):
+            yield ".".join(unfit.keys), unfit.message
+
+    def _unfit(self, change: Change) -> Iterator[_Unfit]:
         names = {*self.params, *(name for step in self.steps for name in self.op_kwargs(step))}
         for name, value in change.params.items():
-            yield from _unfit(f"params.{name}", name, self.declared(name), value, names)
+            yield from _unfit_value(("params", name), self.declared(name), value, names)
         for step_name, changed in change.steps.items():
             step = self.step(step_name)
             if step is None:
-                message = f"unknown step {step_name!r}" + near_miss(step_name, [step.name for step in self.steps])
-                yield f"steps.{step_name}", message
+                hint = near_miss(step_name, [step.name for step in self.steps])
+                yield _Unfit(("steps", step_name), "", f"unknown step {step_name!r}{hint}")
                 continue
             names = {*self.params, *self.op_kwargs(step)}
             for name, value in changed.op_kwargs.items():
-                path = f"steps.{step_name}.op_kwargs.{name}"
-                yield from _unfit(path, name, self.declared(name, step), value, names)
+                keys = ("steps", step_name, "op_kwargs", name)
+                yield from _unfit_value(keys, self.declared(name, step), value, names)
 
-    def _double_names(self) -> Iterator[str]:
-        for kind, names in (
-            ("steps", [step.name for step in self.steps]),
-            ("schedules", [schedule.name for schedule in self.schedules]),
-        ):
-            for name in sorted({name for name in names if names.count(name) > 1}):
-                yield f"has two {kind} named {name!r}; give each its own name"
+    def _names_connector(self, param: str, in_options: set[str]) -> bool:
+        """Whether the parameter's value is taken for a connector's name, whatever type it is declared with."""
+        return f"${{kw:{param}}}" in in_options or any(each.type == "connector" for each in self.declared(param))
 
-    def _schedule_problems(self) -> Iterator[str]:
-        for schedule in self.schedules:
-            for path, message in self.unfit(schedule):
-                yield f"schedule {schedule.name!r}: {path}: {message}"
+    def _double_names(self) -> Iterator[Found]:
+        yield from double_names("steps", [step.name for step in self.steps])
+        yield from double_names("schedules", [schedule.name for schedule in self.schedules])
 
-    def _missing_params(self) -> Iterator[str]:
-        for schedule in self.schedules:
+    def _schedule_problems(self) -> Iterator[Found]:
+        for number, schedule in enumerate(self.schedules):
+            for unfit in self._unfit(schedule):
+                message = unfit.what if unfit.subject else f"is an {unfit.what}"
+                yield ("schedules", number, *unfit.keys), message
+
+    def _missing_params(self) -> Iterator[Found]:
+        mend = "give it a default, or a value in the schedule"
+        for number, schedule in enumerate(self.schedules):
             for name, param in self.params.items():
                 if not param.has_value and name not in schedule.params:
-                    yield (
-                        f"schedule {schedule.name!r} has no value for the required parameter {name!r}; "
-                        f"give it a default, or a value in the schedule's params"
-                    )
+                    yield ("schedules", number), f"has no value for the required parameter {name!r}; {mend}"
             for step in self.steps:
                 changed = schedule.steps.get(step.name, ScheduleStep())
                 for name, param in self.op_kwargs(step).items():
                     if not param.has_value and name not in changed.op_kwargs and name not in schedule.params:
-                        yield f"schedule {schedule.name!r} has no value for the required {step.name}.{name}"
+                        message = f"has no value for the required parameter {name!r} of the step {step.name!r}; {mend}"
+                        yield ("schedules", number), message
 
 
-def _unfit(path: str, name: str, declared: list[Param], value: JsonValue, known: set[str]) -> Iterator[tuple[str, str]]:
+def double_names(kind: str, names: Sequence[object]) -> Iterator[Found]:
+    """Each name that an earlier one of the same list has too; steps and schedules are told apart by their names."""
+    seen: set[object] = set()
+    for number, name in enumerate(names):
+        if isinstance(name, str) and name in seen:
+            yield (kind, number, "name"), f"is {name!r}, as an earlier one's is; give each its own name"
+        elif isinstance(name, str):
+            seen.add(name)
+
+
+@dataclass(frozen=True)
+class _Unfit:
+    """A changed value that does not fit: where it is in the change, and subject and rest of a sentence about it."""
+
+    keys: tuple[str, ...]
+    subject: str
+    what: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.subject} {self.what}".strip()
+
+
+def _unfit_value(keys: tuple[str, ...], declared: list[Param], value: JsonValue, known: set[str]) -> Iterator[_Unfit]:
+    name = keys[-1]
     if not declared:
-        yield path, f"unknown parameter {name!r}" + near_miss(name, known)
+        yield _Unfit(keys, "", f"unknown parameter {name!r}" + near_miss(name, known))
     for param in declared:
         try:
             param.check(value)
         except ValueError as error:
-            yield path, f"{name} {error}"
+            yield _Unfit(keys, name, str(error))
             return

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
+from nomaflow.definitions.record import allowed_by
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -29,6 +31,50 @@ _SENTENCES = {
     "model_attributes_type": "must be a table",
 }
 
+_SYNONYMS = {
+    "args": ("argv", "op_kwargs"),
+    "at": ("cron",),
+    "bash": ("shell",),
+    "cmd": ("argv",),
+    "command": ("argv",),
+    "copy": ("sql_copy",),
+    "cron": ("schedules",),
+    "database": ("connector", "sql"),
+    "duckdb": ("sql",),
+    "every": ("cron",),
+    "func": ("callable",),
+    "function": ("callable",),
+    "interval": ("cron",),
+    "kwargs": ("op_kwargs",),
+    "module": ("callable",),
+    "postgres": ("sql",),
+    "postgresql": ("sql",),
+    "sqlite": ("sql",),
+    "retries": ("attempts", "retry"),
+    "script": ("callable", "argv"),
+    "sql": ("query", "sql_query"),
+    "statement": ("query",),
+    "time": ("cron",),
+    "timeout": ("timeout_seconds",),
+    "tz": ("timezone",),
+    "workdir": ("cwd",),
+}
+"""What other schedulers call it, and what it is called here, wherever that is known."""
+
+type Location = tuple[int | str, ...]
+"""Keys and list positions, as they stand in the file."""
+
+type Found = tuple[Location, str]
+"""A problem: where it is, and the rest of a sentence that begins with that field."""
+
+
+class LocatedError(ValueError):
+    """What is wrong in several places below the record that raises it."""
+
+    def __init__(self, found: list[Found]) -> None:
+        super().__init__("\n".join(message for _, message in found))
+        self.found = found
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -45,12 +91,19 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.path + ' ' if self.path else ''}{self.message}"
+        return f"{place}: {self.sentence}"
+
+    @property
+    def sentence(self) -> str:
+        """The message with its field, to be read without the file's name."""
+        return f"{self.path or 'the file'} {self.message}"
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:
     """`; did you mean "x"?`, or nothing where no known word is near."""
-    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    known = sorted(known)
+    close = [name for name in _SYNONYMS.get(word.lower(), ()) if name in known]
+    close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
@@ -68,14 +121,14 @@ def sentence(error: ErrorDetails, root: type[BaseModel]) -> str:
         choices = str(context["expected"])
         return f"must be one of {choices}" + near_miss(str(error["input"]), re.findall(r"'([^']*)'", choices))
     if kind == "string_pattern_mismatch":
-        return f"has characters or a length that are not allowed here (pattern {context['pattern']})"
+        return f"must be {allowed_by(context['pattern'])}"
     if kind == "union_tag_invalid":
         tags = str(context["expected_tags"])
-        return f"has an unknown type {context['tag']!r} (known: {tags})" + near_miss(
-            str(context["tag"]), tags.replace("'", "").split(", ")
-        )
+        tag = str(context["tag"])[:80]
+        return f"must be one of {tags}, not {tag!r}" + near_miss(tag, tags.replace("'", "").split(", "))
     if kind == "union_tag_not_found":
-        return "has no `type`"
+        tags = ", ".join(repr(tag) for model in records_at(root, error["loc"]) for tag in _tags(model))
+        return f"is required: one of {tags}"
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
     message = error["msg"].replace("Input should ", "must ")
@@ -84,6 +137,12 @@ def sentence(error: ErrorDetails, root: type[BaseModel]) -> str:
 
 def known_keys(root: type[BaseModel], location: Iterable[int | str]) -> set[str]:
     """The keys that the record at `location` below `root` takes, as they are written."""
+    records = records_at(root, location)
+    return {field.alias or name for model in records for name, field in model.model_fields.items()}
+
+
+def records_at(root: type[BaseModel], location: Iterable[int | str]) -> list[type[BaseModel]]:
+    """The records that may stand at `location` below `root`."""
     candidates = {root}
     for part in location:
         if isinstance(part, int):
@@ -91,8 +150,10 @@ def known_keys(root: type[BaseModel], location: Iterable[int | str]) -> set[str]
         inner = [model.model_fields[part].annotation for model in candidates if part in model.model_fields]
         # A discriminated union puts the tag, which is no key of the file, into the location.
         tagged = {model for model in candidates if part in _tags(model)}
-        candidates = tagged or {model for annotation in inner for model in _models(annotation)}
-    return {field.alias or name for model in candidates for name, field in model.model_fields.items()}
+        # A part that is no field is the name of an entry, as of a connector.
+        below = {model for annotation in inner for model in _models(annotation)}
+        candidates = tagged or (below if inner else candidates)
+    return sorted(candidates, key=lambda model: model.__name__)
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:

@@ -17,10 +17,34 @@ MAX_DEPTH = 32
 
 LogLevel = Literal["INFO", "DEBUG"]
 
-JobId = Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Tag = Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,64}$")]
-ParamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+_ALLOWED: dict[str, str] = {}
+
+
+def spelled(pattern: str, allowed: str, *, max_length: int | None = None) -> StringConstraints:
+    """A pattern for a text, and the words that tell a person what it allows."""
+    _ALLOWED[pattern] = allowed
+    return StringConstraints(pattern=pattern, max_length=max_length)
+
+
+def allowed_by(pattern: str) -> str:
+    """What `spelled` was given for the pattern; the pattern itself where there are no words for it."""
+    return _ALLOWED.get(pattern, f"text of the form {pattern}")
+
+
+JobId = Annotated[str, spelled(JOB_ID_PATTERN, "1 to 64 of a-z, 0-9, `-` and `_`, with a letter or digit first")]
+Name = Annotated[
+    str,
+    spelled(
+        r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        "1 to 64 of A-Z, a-z, 0-9, `_`, `-` and `.`, with a letter or digit first",
+    ),
+]
+Tag = Annotated[
+    str, spelled(r"^[\w.:/-]{1,64}$", "1 to 64 letters, digits, `_`, `.`, `:`, `/` and `-`, without spaces")
+]
+ParamName = Annotated[
+    str, spelled(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", "1 to 64 of A-Z, a-z, 0-9 and `_`, with no digit first")
+]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 NonEmpty = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.param import Param
-from nomaflow.definitions.problems import near_miss
+from nomaflow.definitions.problems import Found, Location, near_miss
 from nomaflow.definitions.settings import Settings
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.tokens import TOKEN
-from nomaflow.definitions.toml_source import Location
 
-type Found = tuple[Location, str]
-
-_KINDS = {"sql_query": "sql", "sql_copy": "sql"}
-"""The kind of connector that a step type works on."""
+_CONNECTOR_PATHS: dict[str, list[tuple[str, ...]]] = {
+    "sql_query": [("connector",)],
+    "sql_copy": [("source", "connector"), ("target", "connector")],
+}
+"""Where steps name connectors; they are of kind sql."""
 
 
 def unknown_references(job: Job, settings: Settings) -> Iterator[Found]:
@@ -33,13 +33,29 @@ def unknown_references(job: Job, settings: Settings) -> Iterator[Found]:
             message = "is shell, which is switched off here; set enabled = true under [shell] in the settings"
             yield (*where, "type"), message
         yield from _param_connectors((*where, "op_kwargs"), job.op_kwargs(step), settings)
+        yield from _step_connectors(where, step.type, step.options(), settings)
         known = {**job.params, **job.op_kwargs(step)}
         for path, text in _option_texts(step):
-            if path[-1] == "connector" and not TOKEN.search(text):
-                yield from _connector((*where, *path), text, settings, kind=_KINDS.get(step.type))
             for message in _unknown_tokens(text, known, earlier):
                 yield (*where, *path), message
         earlier.append(step.name)
+
+
+def unknown_connectors(data: Mapping[str, Any], settings: Settings) -> Iterator[Found]:
+    """What can be said of the steps' connectors while the file as a whole cannot be read."""
+    steps = data.get("steps")
+    for number, step in enumerate(steps if isinstance(steps, list) else ()):
+        if isinstance(step, Mapping) and isinstance(step.get("type"), str):
+            yield from _step_connectors(("steps", number), step["type"], step, settings)
+
+
+def _step_connectors(where: Location, kind: str, options: Mapping[str, Any], settings: Settings) -> Iterator[Found]:
+    for path in _CONNECTOR_PATHS.get(kind, ()):
+        value: Any = options
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, str) and not TOKEN.search(value):
+            yield from _connector((*where, *path), value, settings, kind="sql")
 
 
 def _param_connectors(where: Location, params: Mapping[str, Param], settings: Settings) -> Iterator[Found]:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from nomaflow.definitions.connector import Connector
 from nomaflow.definitions.job import Timezone
-from nomaflow.definitions.record import JobId, Name, Number, Record, Tag
+from nomaflow.definitions.record import JobId, Name, Number, Record, Tag, spelled
 
 RoleName = Literal["viewer", "operator", "editor", "admin"]
-JobGlob = Annotated[str, Field(pattern=r"^[a-z0-9_*?\[\]!-]{1,80}$")]
-ConnectorGlob = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.*?\[\]!-]{1,80}$")]
-AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+JobGlob = Annotated[str, spelled(r"^[a-z0-9_*?\[\]!-]{1,80}$", "a job id, in which `*` and `?` may stand for others")]
+ConnectorGlob = Annotated[
+    str, spelled(r"^[A-Za-z0-9_.*?\[\]!-]{1,80}$", "a connector's name, in which `*` and `?` may stand for others")
+]
+AccountName = Annotated[
+    str,
+    spelled(r"^[a-z0-9][a-z0-9._-]{0,63}$", "1 to 64 of a-z, 0-9, `.`, `_` and `-`, with a letter or digit first"),
+]
+PasswordHash = Annotated[
+    str,
+    spelled(r"^\$argon2id\$", "the hash that `nomaflow account set-password` writes", max_length=512),
+]
+SlackPerson = Annotated[str, spelled(r"^[UW][A-Z0-9]{4,20}$", "a Slack member id such as U012AB3CD")]
 Recipient = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -42,14 +52,14 @@ class Account(Record):
 
     role: RoleName | None = None
     grants: Annotated[list[Grant], Field(max_length=200)] = []
-    password_hash: Annotated[str, Field(pattern=r"^\$argon2id\$", max_length=512)] | None = None
+    password_hash: PasswordHash | None = None
 
 
 class SlackSettings(Record):
     """`[slack]`: how the bot connects, and which Slack person is which account."""
 
     mode: Literal["socket", "http"] = "socket"
-    people: dict[Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{4,20}$")], AccountName] = {}
+    people: dict[SlackPerson, AccountName] = {}
 
 
 class AlertRoute(Record):

@@ -7,7 +7,6 @@ start. tomlkit is asked only where the text itself matters: for the line of a pr
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -19,15 +18,13 @@ from tomlkit.container import Container
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AbstractTable, AoT, Item, Table
 
-from nomaflow.definitions.problems import Problem, dotted, sentence
+from nomaflow.definitions import toml_syntax
+from nomaflow.definitions.problems import Found, LocatedError, Location, Problem, dotted, sentence
 from nomaflow.definitions.record import MAX_INT
 from nomaflow.errors import Detail, InvalidError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-type Location = tuple[int | str, ...]
-"""Keys and list positions, as they stand in the file."""
 
 BOM = "\ufeff"
 MAX_BYTES = 256 * 1024
@@ -38,16 +35,6 @@ MAX_DOTS = 16
 MAX_PROBLEMS = 100
 """As many as anybody reads; a file of 50,000 unknown keys has no use for more."""
 
-_TOKENS = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}'
-    r"|'''(?:[^']|'(?!''))*'{3,5}"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'"
-    r"|#[^\n]*"
-    r"|[\[\]{}.,=\n]",
-    re.DOTALL,
-)
-_AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _TYPES = {
     "bool_type": "true or false",
     "int_type": "a number",
@@ -76,18 +63,17 @@ def parse(text: str, file: str) -> tuple[dict[str, Any] | None, tuple[Problem, .
     try:
         return tomllib.loads(text), ()
     except ValueError as error:  # a TOMLDecodeError, or a number with more digits than Python reads
-        message = str(error)
-        line = None
-        if place := _AT_LINE.search(message):
-            line = int(place[1]) if place[1] else text.count("\n") + 1
-            message = message[: place.start()]
-        return None, (Problem(file, f"is not valid TOML: {message[0].lower()}{message[1:]}", line=line),)
+        message, line = toml_syntax.explain(text, error)
+        return None, (Problem(file, f"is not valid TOML: {message}", line=line),)
 
 
 def validate[Model: BaseModel](
-    model: type[Model], data: Mapping[str, Any], text: str, file: str
+    model: type[Model], data: Mapping[str, Any], text: str, file: str, more: Iterable[Found] = ()
 ) -> tuple[Model | None, tuple[Problem, ...]]:
-    """The values as a record, or every problem with its line."""
+    """The values as a record, or every problem with its line.
+
+    `more` is told too where there is no record, at places that have no problem yet.
+    """
     try:
         record = model.model_validate(data)
     except ValidationError as error:
@@ -96,12 +82,13 @@ def validate[Model: BaseModel](
         found = []
     known = {location for location, _ in found}
     found += [(location, message) for location, message in _unportable(data, ()) if location not in known]
+    if found:
+        known = {location for location, _ in found}
+        found += [(location, message) for location, message in more if location not in known]
     return (None if found else record), problems_at(found, data, text, file)
 
 
-def problems_at(
-    found: Iterable[tuple[Location, str]], data: Mapping[str, Any], text: str, file: str
-) -> tuple[Problem, ...]:
+def problems_at(found: Iterable[Found], data: Mapping[str, Any], text: str, file: str) -> tuple[Problem, ...]:
     """Problems at locations, with steps and schedules by their name, in the order of their lines."""
     found = [(_as_written(location, data), message) for location, message in list(found)[:MAX_PROBLEMS]]
     lines = _lines(text, [location for location, _ in found]) if found else []
@@ -113,10 +100,10 @@ def problems_at(
 
 
 def invalid_error(problems: Sequence[Problem]) -> InvalidError:
-    """All problems as one error: the first in the sentence, each of them in the details."""
+    """All problems as one error: the first in the sentence, each of them in the details, to be read alone."""
     details: list[Detail] = []
     for problem in problems:
-        detail: Detail = {"message": problem.message, "path": problem.path}
+        detail: Detail = {"message": problem.sentence, "path": problem.path}
         if problem.line is not None:
             detail["line"] = problem.line
         details.append(detail)
@@ -133,7 +120,7 @@ def _over_limit(text: str, file: str) -> Problem | None:
     if size > MAX_BYTES:
         return Problem(file, f"is larger than {MAX_BYTES // 1024} KiB")
     depth = dots = 0
-    for token in _TOKENS.finditer(text):
+    for token in toml_syntax.TOKENS.finditer(text):
         match token[0]:
             case "[" | "{":
                 depth, dots = depth + 1, 0
@@ -151,15 +138,21 @@ def _over_limit(text: str, file: str) -> Problem | None:
     return None
 
 
-def _found(error: ValidationError, model: type[BaseModel], data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+def _found(error: ValidationError, model: type[BaseModel], data: Mapping[str, Any]) -> Iterator[Found]:
     """Each error at the place where it stands in the file; the branches of one union told as one."""
     branches: dict[Location, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         location, in_union = _place(details, data)
-        if in_union:
+        cause = details.get("ctx", {}).get("error")
+        if isinstance(cause, LocatedError):
+            yield from (((*location, *below), message) for below, message in cause.found)
+        elif details["type"].startswith("union_tag_"):
+            key = str(details.get("ctx", {})["discriminator"]).strip("'")
+            yield (*location, key), sentence(details, model)
+        elif in_union:
             branches.setdefault(location, []).append(details)
         else:
-            yield from ((location, message) for message in sentence(details, model).splitlines())
+            yield location, sentence(details, model)
     for location, alternatives in branches.items():
         other = [details for details in alternatives if details["type"] not in _TYPES]
         if other or len(alternatives) == 1:
@@ -199,7 +192,7 @@ def _has(value: Any, part: int | str) -> bool:
     return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
-def _unportable(value: Any, location: Location) -> Iterator[tuple[Location, str]]:
+def _unportable(value: Any, location: Location) -> Iterator[Found]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _unportable(item, (*location, key))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 
 from nomaflow.definitions.catalogue import Catalogue
-from nomaflow.definitions.connector import Connector, SqlConnector
-from nomaflow.definitions.job import Job
-from nomaflow.definitions.problems import near_miss
+from nomaflow.definitions.connector import Connector, HttpConnector, SqlConnector
 from nomaflow.engine.model import Actor, InForce
-from nomaflow.engine.ports import Policy, Secrets
+from nomaflow.engine.ports import Policy, Secrets, Workers
+from nomaflow.engine.run_log import Masks
 from nomaflow.errors import NotAllowedError, NotBuiltError, NotFoundError, NotReadyError
 from nomaflow.wire import ConnectorInfo, ConnectorTest
-from nomaflow.worker.pool import WorkerError, WorkerPool
+from nomaflow.worker.pool import WorkerError
 from nomaflow.worker.protocol import Message
 
 TEST_SECONDS = 15.0
@@ -27,7 +28,7 @@ class Connectors:
         self,
         in_force: InForce,
         catalogue: Catalogue,
-        pool: WorkerPool,
+        pool: Workers[Any],
         secrets: Secrets,
         policy: Policy,
         home: str,
@@ -53,13 +54,9 @@ class Connectors:
 
     async def test(self, name: str, actor: Actor) -> ConnectorTest:
         """Open the connector in a worker and ask it one thing."""
-        connectors = self._in_force.settings.connectors
-        if name not in connectors:
-            raise NotFoundError(f"there is no connector {name!r} in nomaflow.toml" + near_miss(name, connectors))
-        if not self._policy.may_use_connector(actor, name):
-            raise NotAllowedError(f"{actor.account} may not use the connector {name!r}; an admin can grant it")
-        if not isinstance(connectors[name], SqlConnector):
-            raise NotBuiltError(f"testing a connector of kind {connectors[name].kind} is not built yet")
+        connector = self._usable(name, actor)
+        if not isinstance(connector, SqlConnector):
+            raise NotBuiltError(f"testing a connector of kind {connector.kind} is not built yet")
         try:
             resolved = self._secrets.connector(name)
         except LookupError as error:
@@ -70,9 +67,18 @@ class Connectors:
         if "done" in end:
             return ConnectorTest(ok=True, message=f"{name} answers", elapsed_ms=elapsed_ms)
         message = end["failed"]["message"] if "failed" in end else end.get("died", "the test was stopped")
-        for secret in resolved.secrets:
-            message = message.replace(secret, "••••")
-        return ConnectorTest(ok=False, message=message.strip().split("\n")[0], elapsed_ms=elapsed_ms)
+        masks = Masks()
+        masks.add(resolved.secrets)
+        return ConnectorTest(ok=False, message=masks.over(message).strip().split("\n")[0], elapsed_ms=elapsed_ms)
+
+    def _usable(self, name: str, actor: Actor) -> Connector:
+        """The connector, if the person may use it."""
+        connectors = self._in_force.settings.connectors
+        if name not in connectors:
+            raise NotFoundError(f"there is no connector {name!r} in nomaflow.toml")
+        if not self._policy.may_use_connector(actor, name):
+            raise NotAllowedError(f"{actor.account} may not use the connector {name!r}; an admin can grant it")
+        return connectors[name]
 
     async def _ask(self, name: str, spec: Message) -> Message:
         try:
@@ -92,21 +98,21 @@ class Connectors:
         users: dict[str, set[str]] = {}
         for job_id, entry in self._catalogue.entries.items():
             job = entry.job or entry.last_good
-            for name in _named(job) if job else ():
+            for name in job.connectors() if job else ():
                 users.setdefault(name, set()).add(job_id)
         return users
 
 
-def _named(job: Job) -> set[str]:
-    names = {name for step in job.steps for name in step.connectors()}
-    for params in (job.params, *(job.op_kwargs(step) for step in job.steps)):
-        names |= {str(param.default) for param in params.values() if param.type == "connector" and param.default}
-    return names
-
-
 def _target(connector: Connector) -> str:
-    """Where it leads. The settings refuse an address with a password in it."""
-    return connector.url
+    """Where it leads, without what may be a key: a web hook has its in the path, a driver's options may hold one.
+
+    Of a service it is the host alone, of a database or a directory all but the query. The settings refuse addresses
+    with a password in them.
+    """
+    if isinstance(connector, HttpConnector):
+        parts = urlsplit(connector.url)
+        return f"{parts.scheme}://{parts.netloc}"
+    return connector.url.partition("?")[0]
 
 
 def _test_step(name: str, spec: Message, home: str) -> Message:

@@ -64,6 +64,9 @@ class Worker(Protocol):
     async def step_end(self) -> Message:
         """Serve the step until it ends; canceled, it can be called again."""
 
+    async def run_step(self, spec: Message, handler: Callable[[Message], Message | None]) -> Message:
+        """Begin a step and serve it until it ends."""
+
     async def send(self, message: Message) -> None:
         """Send one frame."""
 

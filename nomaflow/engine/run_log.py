@@ -23,6 +23,12 @@ TAIL_CHARACTERS = 8 * 1024 * 1024
 KEPT_FOR_FOLLOWERS = 2_000
 MASK = "••••"
 
+MIN_LINE = 8
+"""A line of a secret with at least so many characters is one by itself: what is printed comes line by line."""
+
+MIN_ANYWHERE = 4
+"""A secret with fewer characters is masked as a word only: everywhere, it would leave nothing of the log."""
+
 # What would move the cursor, hide or turn text around in a terminal or a page, and half a surrogate pair, which no
 # UTF-8 can hold. Tab and line feed stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -45,6 +51,29 @@ class NewestLines:
             self._held -= len(self.kept.popleft().text)
 
 
+class Masks:
+    """Values that must not be shown."""
+
+    def __init__(self) -> None:
+        self._secrets: list[str] = []
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these too, and each longer line of them."""
+        given = [secret for secret in secrets if secret]
+        lines = (line for secret in given for line in secret.splitlines() if len(line) >= MIN_LINE)
+        self._secrets = sorted({*self._secrets, *given, *lines})
+
+    def over(self, text: str) -> str:
+        """The text without the secrets; where they overlap, without all that any of them covers."""
+        spans = sorted(span for secret in self._secrets if secret in text for span in _spans(secret, text))
+        shown, end = "", 0
+        for start, stop in spans:
+            if start >= end:
+                shown += text[end:start] + MASK
+            end = max(end, stop)
+        return shown + text[end:]
+
+
 class RunLog:
     """Takes lines as they come and gives back which of them to store."""
 
@@ -54,22 +83,16 @@ class RunLog:
         self._newest = NewestLines(KEPT_FOR_FOLLOWERS, TAIL_CHARACTERS)
         self._tail = NewestLines(TAIL_LINES, TAIL_CHARACTERS)
         self._head_lines = self._head_characters = 0
-        self._secrets: list[str] = []
+        self._masks = Masks()
         self._news = trio.Event()
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Mask these values from now on."""
-        self._secrets = sorted({*self._secrets, *(secret for secret in secrets if secret)})
+        self._masks.add(secrets)
 
     def masked(self, text: str) -> str:
-        """The text without the run's secrets; where they overlap, without all that any of them covers."""
-        spans = sorted(span for secret in self._secrets if secret in text for span in _spans(secret, text))
-        shown, end = "", 0
-        for start, stop in spans:
-            if start >= end:
-                shown += text[end:start] + MASK
-            end = max(end, stop)
-        return shown + text[end:]
+        """The text without the run's secrets."""
+        return self._masks.over(text)
 
     def take(
         self, at: float, level: str, text: str, *, step: str | None = None, attempt: int = 0, stream: str = "log"
@@ -142,7 +165,10 @@ class RunLog:
 def _spans(secret: str, text: str) -> Iterator[tuple[int, int]]:
     start = text.find(secret)
     while start >= 0:
-        yield start, start + len(secret)
+        stop = start + len(secret)
+        beside = text[max(0, start - 1) : start], text[stop : stop + 1]
+        if len(secret) >= MIN_ANYWHERE or not any(character.isalnum() for character in beside):
+            yield start, stop
         start = text.find(secret, start + 1)
 
 

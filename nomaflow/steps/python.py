@@ -7,8 +7,10 @@ An `async def` runs on asyncio by default, so that a canceled step sees `Cancell
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
@@ -43,6 +45,11 @@ def _load(import_root: str, target: str) -> Callable[..., Any]:
     # Bytecode beside the jobs would show up in their git status.
     sys.dont_write_bytecode = True
     module_name, _, path = target.partition(":")
+    # Before anything of it runs: a job's text alone must not reach the code of a library, or of ours.
+    top = importlib.util.find_spec(module_name.partition(".")[0])
+    if top is None:
+        raise ModuleNotFoundError(f"No module named {module_name!r}", name=module_name)
+    _check_home_of(import_root, target, top.origin or next(iter(top.submodule_search_locations or ()), None))
     found: Any = importlib.import_module(module_name)
     for name in path.split("."):
         if not hasattr(found, name):
@@ -50,8 +57,19 @@ def _load(import_root: str, target: str) -> Callable[..., Any]:
         found = getattr(found, name)
     if not callable(found):
         raise TypeError(f"{target} is a {type(found).__name__}, not a function")
+    owner = sys.modules.get(getattr(found, "__module__", None) or "")
+    _check_home_of(import_root, target, getattr(owner, "__file__", None))
     function: Callable[..., Any] = found
     return function
+
+
+def _check_home_of(import_root: str, target: str, file: str | None) -> None:
+    root = os.path.join(os.path.realpath(import_root), "")
+    if file is None or not os.path.realpath(file).startswith(root):
+        raise ImportError(
+            f"{target} is no code of this home: a step calls functions that are written in the jobs folder; "
+            f"write one there that calls it"
+        )
 
 
 def _typed(params: dict[str, Any], types: dict[str, str]) -> dict[str, Any]:

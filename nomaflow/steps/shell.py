@@ -18,6 +18,10 @@ from nomaflow.worker.context import StepCanceled, StepContext
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
+class ProgramError(Exception):
+    """The program did not do its work."""
+
+
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
     """Run `argv` to its end.
 
@@ -27,20 +31,23 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
         `{"exit_code": 0, "last_line": …}`: what it printed last, for a later step.
 
     Raises:
-        RuntimeError: it ended with another exit code.
+        ProgramError: it could not be started, or ended with another exit code.
         StepCanceled: it was asked to stop.
     """
     argv = [str(part) for part in options["argv"]]
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | options.get("env", {})
     ctx.log.debug("▶ %s", shlex.join(argv))
-    process = subprocess.Popen(
-        argv,
-        cwd=os.path.join(ctx.home, options.get("cwd") or ""),
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=os.path.join(ctx.home, options.get("cwd") or ""),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except (OSError, ValueError) as error:  # ValueError: an argument holds a NUL
+        raise ProgramError(f"{argv[0]} could not be started: {error}") from error
     assert process.stdout is not None
     assert process.stderr is not None
     errors = threading.Thread(target=_copy, args=(process.stderr, ctx.log.warning), daemon=True)
@@ -53,7 +60,7 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
         raise StepCanceled
     if exit_code != 0:
         ended = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
-        raise RuntimeError(f"{argv[0]} {ended}")
+        raise ProgramError(f"{argv[0]} {ended}")
     return {"exit_code": 0, "last_line": last_line}
 
 

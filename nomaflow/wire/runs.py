@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import JsonValue, StrictBool
+from pydantic import Field, JsonValue, StrictBool
 
 from nomaflow.launch.overrides import LogLevel, Reason, Sent
 from nomaflow.launch.plan import Plan
@@ -162,6 +162,8 @@ class Event(Given):
     job_id: str | None = None
     run_id: str | None = None
     record: dict[str, JsonValue] = {}
+    gone_tags: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    """Never sent: whom to tell that a job is gone, since its tags are gone with it."""
 
 
 class Cancel(Sent):

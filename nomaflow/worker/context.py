@@ -21,6 +21,10 @@ class StepCanceled(BaseException):
     """The step is asked to stop. A BaseException, so that `except Exception` does not swallow it."""
 
 
+class ConnectorError(LookupError):
+    """A connector that there is not, or that the run may not use; the message says which and why."""
+
+
 class Canceler:
     """How to stop what runs now. `cancel` may come from any thread, before, during or after the work."""
 

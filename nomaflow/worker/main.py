@@ -19,18 +19,11 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from typing import Any, BinaryIO
 
-from nomaflow.worker import protocol
-from nomaflow.worker.context import Canceler, Database, PreviousStep, StepCanceled, StepContext
+from nomaflow.worker import failures, protocol
+from nomaflow.worker.context import Canceler, ConnectorError, Database, PreviousStep, StepCanceled, StepContext
 from nomaflow.worker.loaded import LoadedFiles
-
-MAX_LINE = 65_536
-"""A longer line is cut there; the rest is counted."""
-
-MAX_TRACEBACK = 262_144
-"""What is left of a longer error: its beginning and, since the cause stands there, more of its end."""
 
 MAX_HELD = 1024 * 1024
 """Characters of one frame's log lines, so that many long ones do not make a frame that the engine refuses; and of a
@@ -58,8 +51,8 @@ class Channel:
         self._waiting.put(message)
 
     def log(self, level: str, stream: str, text: str) -> None:
-        if len(text) > MAX_LINE:
-            text = f"{text[:MAX_LINE]} … ({len(text) - MAX_LINE} more characters)"
+        if len(text) > protocol.MAX_LINE:
+            text = f"{text[: protocol.MAX_LINE]} … ({len(text) - protocol.MAX_LINE} more characters)"
         self.send({"log": [[time.time(), level, stream, text]]})
 
     def _write_forever(self) -> None:
@@ -200,7 +193,8 @@ class Worker:
         except StepCanceled:
             return {"canceled": canceler.why}
         except BaseException as error:
-            return {"failed": _described(error)}
+            has_code = spec["type"] in ("python", "notebook")
+            return {"failed": failures.described(error, spec["import_root"] if has_code else None)}
         finally:
             _closed(context)
             out.drain()
@@ -230,7 +224,7 @@ class Worker:
     def _open(self, name: str, given: dict[str, dict[str, Any]]) -> Database:
         answer = given.get(name) or self._ask(name)
         if "error" in answer:
-            raise LookupError(answer["error"])
+            raise ConnectorError(answer["error"])
         databases = importlib.import_module("nomaflow.steps.databases")
         database: Database = databases.open_database(answer["connector"])
         return database
@@ -269,17 +263,6 @@ def _rows(output: dict[str, Any]) -> int | None:
     return rows if isinstance(rows, int) else None
 
 
-def _described(error: BaseException) -> dict[str, str]:
-    try:
-        message = str(error)
-    except Exception as inner:
-        message = f"({type(inner).__qualname__} while its message was made)"
-    trace = "".join(traceback.format_exception(error))
-    if len(trace) > MAX_TRACEBACK:
-        trace = f"{trace[: MAX_TRACEBACK // 4]}\n…\n{trace[-MAX_TRACEBACK * 3 // 4 :]}"
-    return {"type": type(error).__qualname__, "message": message[:MAX_LINE], "traceback": trace}
-
-
 def _flush_c_streams() -> None:
     """What C code has printed is still in C's own buffer; it belongs to the step that ends."""
     _C.fflush(None)
@@ -307,6 +290,8 @@ def main() -> None:
     outward = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    # Its lines are about the loop and not about the step; a step that wants them sets the level itself.
+    logging.getLogger("asyncio").setLevel(logging.INFO)
     _adopt_orphans()
     Worker(inward, Channel(outward)).run()
 

@@ -30,6 +30,9 @@ ENDS = frozenset({"done", "failed", "canceled", "stale"})
 MAX_FRAME = 64 * 1024 * 1024
 """A longer frame is a broken stream, not a message."""
 
+MAX_LINE = 65_536
+"""Characters of a log line or a message; a longer one is cut there."""
+
 _HEAD = struct.Struct("!I")
 
 

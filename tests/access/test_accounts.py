@@ -9,12 +9,13 @@ import pytest
 
 from nomaflow.access.accounts import Access
 from nomaflow.access.passwords import fits, hash_password
-from nomaflow.access.sessions import LIFETIME, SessionsInMemory
+from nomaflow.access.sessions import LIFETIME
 from nomaflow.access.throttle import ThrottledError
 from nomaflow.definitions.settings import Account, Grant, Settings
 from nomaflow.engine.model import Actor
 from nomaflow.errors import InvalidError, NotAllowedError, NotSignedInError
 from nomaflow.seams import Seams
+from tests.fakes.sessions import SessionsInMemory
 
 ADMIN_TOKEN = "nfa_" + "a" * 43
 PASSWORD = "correct horse battery"

@@ -134,6 +134,9 @@ class ScriptedEngine:
     def job(self, job_id: str) -> JobDocument:
         return JobDocument(id=job_id, etag=self.card(job_id).etag, toml="# text\n")
 
+    def known_job_ids(self) -> set[str]:
+        return {*self.jobs, *(run.job_id for run in self.known_runs.values())}
+
     def check_job(self, job_id: str, toml: str) -> CheckResult:
         return CheckResult(problems=[])
 

@@ -15,12 +15,12 @@ from fastapi import FastAPI
 from nomaflow.access.accounts import Access
 from nomaflow.access.passwords import hash_password
 from nomaflow.access.roles import Surface
-from nomaflow.access.sessions import SessionsInMemory
 from nomaflow.api.app import create_app
 from nomaflow.api.metrics import Metrics
 from nomaflow.definitions.settings import Account, Grant, Settings
 from nomaflow.seams import Seams
 from tests.api.scripted import ScriptedEngine
+from tests.fakes.sessions import SessionsInMemory
 
 ADMIN_TOKEN = "nfa_" + "a" * 43
 PASSWORD = "correct horse battery"

@@ -110,6 +110,32 @@ async def test_a_stream_ends_when_the_engine_stops(
     assert answer.text.count(": nothing new\n\n") == 4
 
 
+async def test_a_log_stream_ends_with_the_grant(stand: Stand, autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever may not view the job any more sees no more of its run, though the session lives on."""
+    stand.engine.endless = True
+    accounts = stand.settings.accounts | {"hr-admin": stand.settings.accounts["nobody"]}
+    async with trio.open_nursery() as nursery:
+
+        async def take_away() -> None:
+            await trio.sleep(60)
+            await stand.access.replace_settings(Settings(accounts=accounts))
+
+        nursery.start_soon(take_away)
+        answer = await stand.send("GET", f"{V1}/runs/{run_id(2)}/logs/stream", as_="hr-admin")
+        assert answer.status_code == 200
+    assert trio.current_time() <= 65
+
+
+async def test_a_job_that_is_gone_is_told_to_who_saw_it_by_its_tag(stand: Stand) -> None:
+    """The tag is gone with the job; nobody else hears of it, and nobody is sent the tag."""
+    del stand.engine.jobs["jde-nightly"]
+    stand.engine.events = [event(8, "jde-nightly", "job").model_copy(update={"gone_tags": ("etl",)})]
+    for person, count in (("etl-operator", 1), ("jde-viewer", 1), ("viewer", 1), ("hr-admin", 0), ("nobody", 0)):
+        answer = await stand.send("GET", EVENTS, as_=person)
+        assert len(frames(answer.text)[1:]) == count, person
+        assert "etl" not in answer.text
+
+
 @pytest.mark.parametrize("path", [EVENTS, f"{V1}/runs/{run_id(2)}/logs/stream"])
 async def test_a_stream_ends_with_its_token(stand: Stand, path: str, autojump_clock: trio.testing.MockClock) -> None:
     """Whoever is removed sees nothing more, also on a stream that was open: within five seconds."""

@@ -93,13 +93,11 @@ async def test_a_new_job_needs_a_grant_for_its_id(stand: Stand) -> None:
     [
         ({"toml": "x"}, "id must be a job id"),
         ({"id": "../x", "toml": "x"}, "id must be a job id"),
-        ({"id": "x"}, "either toml"),
-        ({"id": "x", "toml": "x", "job": {}}, "either toml"),
         ({"id": "x", "toml": 1}, "toml must be text"),
     ],
 )
-async def test_a_new_job_has_an_id_and_one_text(stand: Stand, body: dict[str, Any], says: str) -> None:
-    """Its TOML or its values, not both."""
+async def test_a_new_job_has_an_id(stand: Stand, body: dict[str, Any], says: str) -> None:
+    """By which its maker's grant is looked up."""
     answer = await stand.send("POST", f"{V1}/jobs", json=body)
     assert answer.status_code == 422
     assert says in sentence_of(answer)
@@ -128,14 +126,6 @@ async def test_a_change_of_what_was_never_seen_is_refused(stand: Stand, given: s
         answer = await stand.send(method, JOB, headers=headers, **options)  # type: ignore[arg-type]
         assert answer.status_code == status
         assert "If-Match" in sentence_of(answer)
-    assert not stand.engine.asked
-
-
-async def test_a_job_keeps_its_id(stand: Stand) -> None:
-    """A body for another job under this job's path is a mistake."""
-    body = {"id": "hr-sync", "toml": "y"}
-    answer = await stand.send("PUT", JOB, json=body, headers={"If-Match": "v1"})
-    assert answer.status_code == 400
     assert not stand.engine.asked
 
 

@@ -36,11 +36,10 @@ async def test_connectors_are_searched(stand: Stand) -> None:
         assert [item["name"] for item in answer.json()["items"]] == names
 
 
-async def test_a_connector_is_tested_by_who_may_use_it(stand: Stand) -> None:
-    """Who only sees it is refused; who does not see it is told that there is none."""
+async def test_a_connector_is_tested_by_who_sees_it(stand: Stand) -> None:
+    """Who does not see it is told that there is none; whether the person may use it, the engine says."""
     path = f"{V1}/connectors/jde/test"
     assert (await stand.send("POST", path, as_="jde-operator")).json()["ok"]
-    assert (await stand.send("POST", path, as_="viewer")).status_code == 403
     hidden = await stand.send("POST", path, as_="hr-admin")
     missing = await stand.send("POST", path.replace("jde", "xyz"), as_="hr-admin")
     assert hidden.status_code == missing.status_code == 404

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from nomaflow.cli import main
+from nomaflow.cli.details import how_canceled
 from nomaflow.client import Client
-from nomaflow.wire import RunState
+from nomaflow.wire import Plan, Receipt, Run, Rung, RunState
 from tests.client.home import LOAD, Running, running
 from tests.fakes.scripts import fail, hang, ok
 
@@ -182,6 +184,113 @@ def test_a_run_is_canceled(cli: Cli, served: Running, capsys: pytest.CaptureFixt
     assert run.state is RunState.CANCELED
     assert run.receipt
     assert (run.receipt.force, run.receipt.reason, run.receipt.requested_by) == (True, "enough", "cli:admin")
+
+
+def test_a_cancel_waits_and_says_how_the_run_ended(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line, from the receipt; with --no-wait it only asks."""
+    assert cli("run", "load") == 0
+    capsys.readouterr()
+    assert cli("cancel", "load") == 0
+    out = capsys.readouterr().out
+    assert " of load canceled after " in out
+    assert out.count("\n") == 1
+    assert cli("run", "load") == 0
+    assert cli("cancel", "load", "--no-wait") == 0
+
+
+@pytest.mark.parametrize(
+    ("rungs", "seconds", "how"),
+    [
+        ([], 0.01, "canceled after 0.01 s: no step ran"),
+        (["soft cancel"], 0.01, "canceled after 0.01 s: the step ended by itself"),
+        (["soft cancel", "SIGTERM", "SIGKILL"], 15, "canceled after 15 s: killed by SIGKILL"),
+        (["soft cancel", "SIGTERM"], 120, "canceled after 2 m: killed by SIGTERM"),
+    ],
+)
+def test_the_last_rung_is_how_a_run_was_canceled(rungs: list[str], seconds: float, how: str) -> None:
+    """As people say it, with the time since the request."""
+    asked = datetime(2026, 1, 31, tzinfo=UTC)
+    ladder = [Rung(rung=rung, started_at=asked, result="") for rung in rungs]
+    run = Run(
+        id="run_1",
+        job_id="load",
+        state=RunState.CANCELED,
+        queued_at=asked,
+        finished_at=asked + timedelta(seconds=seconds),
+        triggered_by="cli:ana",
+        via="api",
+        plan=Plan(log_level="INFO", steps=[]),
+        receipt=Receipt(requested_at=asked, requested_by="cli:ana", rungs=ladder),
+    )
+    assert how_canceled(run) == f"run_1 of load {how}"
+
+
+def test_a_run_is_shown_with_its_steps_and_values(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    """Skipped steps say so, changed values are overrides, a cancel is told in words."""
+    assert cli("run", "load", "-p", "apps_id=5", "--skip", "extract") == 0
+    assert cli("cancel", "load", "--reason", "enough") == 0
+    capsys.readouterr()
+    assert cli("show", "load") == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines()]
+    assert ["extract", "Skipped", "disabled"] in rows
+    assert ["load", "apps_id", "5", "override"] in rows
+    assert ["mode", '"fast"', "saved"] in rows
+    assert "asked by cli:admin, because: enough; soft cancel: the step ended" in out
+    assert cli("show", "load", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "CANCELED"
+
+
+def test_an_error_is_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However little of it has room in the table."""
+    with running(tmp_path / "home", load=fail("no space left " * 20)) as served:
+        engine = ["--url", served.url, "--token", served.token]
+        assert main(["run", "load", "-f", *engine]) == 1
+        capsys.readouterr()
+        assert main(["show", "load", *engine]) == 0
+    assert f"load failed: RuntimeError: {'no space left ' * 20}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "helo"], "there is no job 'helo'; did you mean \"hello\"? `nomaflow jobs` lists them"),
+        (["why", "zzz"], "there is no job 'zzz'; `nomaflow jobs` lists them"),
+        (["runs", "--job", "helo"], "there is no job 'helo'; did you mean \"hello\"?"),
+        (["connectors", "test", "jd"], "there is no connector 'jd'; did you mean \"jde\"? `nomaflow connectors`"),
+        (["logs", "hello", "--step", "helo"], "has no step 'helo'; there are hello; did you mean \"hello\"?"),
+        (["logs", "hello", "--step", "helo", "-f"], "has no step 'helo'; there are hello"),
+        (["runs", "--limit", "0"], "'--limit': it must be at least 1"),
+    ],
+)
+def test_a_wrong_name_says_which_there_are(
+    cli: Cli, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """With the nearest one, and the command that lists them."""
+    assert cli("run", "hello") == 0
+    assert cli(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_filter_without_hits_says_so(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr; an empty answer looks like a fault."""
+    assert cli("run", "hello") == 0
+    for options in ([], ["-f"]):
+        assert cli("logs", "hello", "--level", "warning", *options) == 0
+        assert "No lines at WARNING or worse." in capsys.readouterr().err
+
+
+def test_a_busy_job_is_one_line(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence names the run already."""
+    assert cli("run", "load") == 0
+    assert cli("run", "load") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """As every program does."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("nomaflow ")
 
 
 def test_the_log_is_narrowed(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:

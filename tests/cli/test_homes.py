@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,34 @@ def test_a_folder_that_is_no_home(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "nomaflow init" in capsys.readouterr().out
     assert main(["account", "list", "--home", str(tmp_path)]) == 2
     assert "nomaflow init" in capsys.readouterr().err
+
+
+def test_a_command_in_a_folder_that_is_no_home_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless it is told otherwise which engine is meant."""
+    monkeypatch.delenv("NOMAFLOW_URL", raising=False)
+    monkeypatch.delenv("NOMAFLOW_TOKEN", raising=False)
+    assert main(["jobs", "--home", str(tmp_path)]) == 2
+    assert f"{tmp_path} is no home: no nomaflow.toml there; name one with --home" in capsys.readouterr().err
+    assert main(["jobs", "--home", str(tmp_path), "--url", "http://127.0.0.1:9"]) == 3
+
+
+def test_a_taken_port_names_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is how another port is chosen."""
+    main(["init", str(tmp_path)])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["up", "--home", str(tmp_path), "--api-port", str(taken.getsockname()[1])]) == 2
+    assert "choose another port; --api-port names another one" in capsys.readouterr().err
+
+
+def test_help_promises_nothing_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options of front ends stay hidden until their packages are installed."""
+    assert main(["--help"]) == 0
+    assert "Run jobs and see what happened." in capsys.readouterr().out
+    if not any(find_spec(package) for package in ("dashboards", "bot")):
+        assert main(["up", "--help"]) == 0
+        assert not {"dashboard", "Slack"} & set(capsys.readouterr().out.replace("'s", "").replace("-", " ").split())
 
 
 def test_a_password_becomes_a_hash_in_the_settings(

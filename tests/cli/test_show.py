@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nomaflow.cli.show import count, duration, relative, shown
+from nomaflow.cli.show import Listing, count, duration, relative, shown
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -48,6 +48,26 @@ def test_a_length_of_time_has_two_units_at_most(seconds: float, text: str) -> No
 def test_control_characters_are_shown_and_not_sent() -> None:
     """No text of a step clears the screen, forges a line or turns the writing around."""
     assert shown("a\x1b[2J\n\u202eb\tü") == "a\\x1b[2J\\x0a\\u202eb\tü"
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (80, ["ID    NAME                BY", "id-1  a name of 18 chars  ana"]),
+        (24, ["ID    NAME           BY", "id-1  a name of 18…  ana"]),
+        (18, ["ID    NAME", "id-1  a name of 1…"]),
+        (4, ["ID    NAME", "id-1  a name …"]),
+    ],
+)
+def test_a_row_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, expected: list[str]
+) -> None:
+    """Long cells are cut, then columns left out; an id is whole even where it runs over the edge."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = Listing("ID", "NAME", "BY", whole=["ID", "BY"], optional=["BY"])
+    rows.add("id-1", "a name of 18 chars", "ana")
+    rows.print()
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_one_row_is_no_rows() -> None:

@@ -369,6 +369,37 @@ def test_where_the_address_and_the_token_come_from(tmp_path: Path, monkeypatch: 
     ]
 
 
+def test_the_homes_engine_is_found_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it listens; its token goes there, however this machine is named, and nowhere else."""
+    monkeypatch.delenv("NOMAFLOW_URL", raising=False)
+    monkeypatch.delenv("NOMAFLOW_TOKEN", raising=False)
+    (tmp_path / ".nomaflow").mkdir()
+    (tmp_path / ".nomaflow" / "admin.token").write_text("nfa_home\n")
+    (tmp_path / ".nomaflow" / "engine.url").write_text("http://127.0.0.1:8900\n")
+    seen: list[tuple[str, str | None]] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        seen.append((request.url.netloc.decode(), request.headers.get("Authorization")))
+        return httpx.Response(401, json={"error": {"code": "not_signed_in", "message": "sign in"}})
+
+    def ask(url: str | None = None, token: str | None = None) -> str:
+        with pytest.raises(NotSignedInError) as refused:
+            Client(url, token, home=tmp_path, transport=httpx.MockTransport(refuse)).jobs()
+        return refused.value.message
+
+    for url in (None, "http://localhost:8900", "http://localhost:8600"):
+        assert "answers, but not to this home's token: it serves another home" in ask(url)
+    assert ask("http://127.0.0.1:8901").startswith("there is no token for http://127.0.0.1:8901; give one with --token")
+    assert ask(None, "mine") == "sign in"
+    assert seen == [
+        ("127.0.0.1:8900", "Bearer nfa_home"),
+        ("localhost:8900", "Bearer nfa_home"),
+        ("localhost:8600", "Bearer nfa_home"),
+        ("127.0.0.1:8901", None),
+        ("127.0.0.1:8900", "Bearer mine"),
+    ]
+
+
 @pytest.mark.parametrize("url", ["localhost:8600", "ftp://x", "http://", "nonsense", "http://[", "http://a b"])
 def test_an_address_that_is_none_is_told(url: str) -> None:
     """Before anything is sent."""

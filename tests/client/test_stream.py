@@ -87,6 +87,20 @@ def test_a_log_goes_on_where_it_was_lost() -> None:
     assert engine.cursors == ["0", "2", "3", "3"]
 
 
+def test_a_lost_connection_is_told_and_may_end_the_following() -> None:
+    """Whoever watches hears of it; what the listener raises comes out."""
+    lost: list[int] = []
+    connections = Connections([line(1), httpx.ReadError("lost")], [line(2), b"event: end\ndata: {}\n\n"])
+    assert len(list(client_of(connections).follow_logs("run_1", on_lost=lambda: lost.append(1)))) == 2
+    assert lost == [1]
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        list(client_of(Connections([httpx.ReadError("lost")])).follow_logs("run_1", on_lost=stop))
+
+
 def test_an_engine_that_stays_away_ends_the_patience() -> None:
     """The sentence is the one of any call."""
     engine = Connections(*[[httpx.ConnectError("refused")]] * 10)

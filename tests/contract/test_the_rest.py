@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from nomaflow.api.policy import V1
-from nomaflow.errors import NotFoundError
+from nomaflow.errors import NotAllowedError, NotFoundError
 from tests.contract.world import CONNECTOR_PASSWORD, WITH_FORM, new_job, one_step
 
 if TYPE_CHECKING:
@@ -42,6 +42,31 @@ async def test_a_connector_is_tested(client: AsyncClient) -> None:
     assert result.elapsed_ms >= 0
     with pytest.raises(NotFoundError):
         await client.test_connector("nowhere")
+
+
+async def test_a_connector_is_tested_by_who_may_use_it(vic: AsyncClient) -> None:
+    """Who sees all jobs sees their connectors too, and needs a grant to open one."""
+    assert {connector.can_use for connector in await vic.connectors()} == {False}
+    with pytest.raises(NotAllowedError, match="warehouse"):
+        await vic.test_connector("warehouse")
+
+
+async def test_a_body_that_the_engine_cannot_take_is_invalid(client: AsyncClient, http: httpx.AsyncClient) -> None:
+    """A job has one form and keeps its id."""
+    job_id = await new_job(client, one_step("works"))
+    headers = {"If-Match": (await client.job(job_id)).etag}
+    for body in ({}, {"toml": one_step("works"), "job": {}}, {"id": "another", "toml": one_step("works")}):
+        answer = await http.put(f"/jobs/{job_id}", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+
+
+async def test_a_deleted_job_s_runs_are_listed(client: AsyncClient, vic: AsyncClient) -> None:
+    """They stay in the history, in its own list and in the one of all runs."""
+    job_id = await new_job(client, one_step("works"))
+    run = await client.wait((await client.launch(job_id)).id)
+    await client.delete_job(job_id, if_match=(await client.job(job_id)).etag)
+    for listed in (await vic.runs_page(job=job_id), await vic.runs_page()):
+        assert run.id in [item.id for item in listed.items]
 
 
 async def test_step_types_come_with_their_options(client: AsyncClient) -> None:

@@ -104,24 +104,25 @@ def test_two_of_one_name_are_refused() -> None:
     """Steps and schedules are told apart by their names."""
     schedules = [{"cron": "@daily"}, {"cron": "@hourly"}]
     assert problems(python_step(), python_step(), schedules=schedules) == [
-        "has two steps named 'load'; give each its own name\nhas two schedules named 'default'; give each its own name"
+        "is 'load', as an earlier one's is; give each its own name\n"
+        "is 'default', as an earlier one's is; give each its own name"
     ]
 
 
 @pytest.mark.parametrize(
     ("preset", "message"),
     [
-        ({"params": {"app": 1}}, "params.app: unknown parameter 'app'; did you mean \"apps\"?"),
-        ({"params": {"apps": "1"}}, "params.apps: apps must be a whole number, not '1'"),
-        ({"steps": {"laod": {}}}, "steps.laod: unknown step 'laod'; did you mean \"load\"?"),
-        ({"steps": {"load": {"op_kwargs": {"n": True}}}}, "steps.load.op_kwargs.n: n must be a whole number, not True"),
-        ({"steps": {"load": {"op_kwargs": {"m": 1}}}}, "steps.load.op_kwargs.m: unknown parameter 'm'"),
+        ({"params": {"app": 1}}, "is an unknown parameter 'app'; did you mean \"apps\"?"),
+        ({"params": {"apps": "1"}}, "must be a whole number, not '1'"),
+        ({"steps": {"laod": {}}}, "is an unknown step 'laod'; did you mean \"load\"?"),
+        ({"steps": {"load": {"op_kwargs": {"n": True}}}}, "must be a whole number, not True"),
+        ({"steps": {"load": {"op_kwargs": {"m": 1}}}}, "is an unknown parameter 'm'"),
     ],
 )
 def test_a_schedules_values_fit_the_job(preset: dict[str, Any], message: str) -> None:
     """A preset is held to what a launch is held to, when it is saved."""
     schedule = {"cron": "@daily", **preset}
-    assert problems(python_step(n=1), params={"apps": 1}, schedules=[schedule]) == [f"schedule 'default': {message}"]
+    assert problems(python_step(n=1), params={"apps": 1}, schedules=[schedule]) == [message]
 
 
 def test_a_schedule_may_say_what_a_launch_may_say() -> None:
@@ -137,11 +138,10 @@ def test_a_required_parameter_without_a_value_cannot_be_scheduled() -> None:
     """A schedule asks nobody; it has to bring the value."""
     daily = {"cron": "@daily"}
     assert problems(params={"n": REQUIRED}, schedules=[daily]) == [
-        "schedule 'default' has no value for the required parameter 'n'; "
-        "give it a default, or a value in the schedule's params"
+        "has no value for the required parameter 'n'; give it a default, or a value in the schedule"
     ]
     assert problems(python_step(n=REQUIRED), schedules=[daily]) == [
-        "schedule 'default' has no value for the required load.n"
+        "has no value for the required parameter 'n' of the step 'load'; give it a default, or a value in the schedule"
     ]
     assert job(params={"n": REQUIRED}).schedules == []
     assert job(params={"n": REQUIRED}, schedules=[{**daily, "params": {"n": 1}}]).schedules
@@ -156,7 +156,7 @@ def test_a_required_parameter_without_a_value_cannot_be_scheduled() -> None:
         ({"steps": [python_step(f"s{number}") for number in range(201)]}, "at most 200 items"),
         ({"schedules": [{"cron": "@daily", "name": f"s{number}"} for number in range(51)]}, "at most 50 items"),
         ({"enabled": 1}, "must be true or false, without quotes"),
-        ({"tags": ["a b"]}, "has characters or a length that are not allowed here"),
+        ({"tags": ["a b"]}, "must be 1 to 64 letters, digits, `_`, `.`, `:`, `/` and `-`, without spaces"),
         ({"alerts": {"on_failure": "yes"}}, "must be true or false, without quotes"),
         ({"retry": {"attempts": 11}}, "less than or equal to 10"),
         ({"retry": {"attempts": True}}, "must be a whole number, without quotes"),

@@ -142,15 +142,3 @@ async def test_a_connector_is_tested_by_who_may_use_it(fake: FakeEngine) -> None
     assert (await fake.test_connector("warehouse", EVE)).ok
     with pytest.raises(NotAllowedError, match="'hr'"):
         await fake.test_connector("hr", EVE)
-
-
-async def test_suggestions_name_only_what_the_person_may_use(fake: FakeEngine) -> None:
-    """A near miss is no way to learn the names of other people's connectors."""
-    text = '[[steps]]\nname = "q"\ntype = "sql_query"\nconnector = "{}"\nquery = "SELECT 1"\n'
-    for actor, name, is_told in ((EVE, "director", False), (EVE, "warehouses", True), (ADMIN, "director", True)):
-        wrong = text.format(name)
-        [problem] = fake.check_job("etl-plain", wrong, actor).problems
-        assert ("did you mean" in problem.message) == is_told
-        with pytest.raises(InvalidError) as refused:
-            await save(fake, "etl-plain", wrong, actor)
-        assert ("did you mean" in str(refused.value.body())) == is_told

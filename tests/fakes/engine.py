@@ -13,29 +13,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from nomaflow.access.accounts import Access
-from nomaflow.access.sessions import SessionsInMemory
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.engine.connectors import Connectors
 from nomaflow.engine.engine import Engine
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import InForce
-from nomaflow.errors import NotFoundError
 from nomaflow.home import Home
 from nomaflow.seams import Seams
 from nomaflow.wire import ConnectorTest
 from tests.fakes.history import ScriptedHistory
+from tests.fakes.sessions import SessionsInMemory
 
 if TYPE_CHECKING:
     from nomaflow.definitions.settings import Settings
     from nomaflow.engine.model import Actor
-    from nomaflow.engine.ports import Secrets
+    from nomaflow.engine.ports import Secrets, Worker, Workers
     from nomaflow.engine.recorder import Recorder
     from nomaflow.engine.rows import Change
     from nomaflow.engine.runner import Runner
     from nomaflow.engine.runs import Runs
     from nomaflow.wire import Run
-    from nomaflow.worker.pool import WorkerPool
     from tests.fakes.scripts import Script
 
 
@@ -126,14 +124,13 @@ class FakeConnectors(Connectors):
     """The connectors as the real engine shows them; they answer unless they are `broken`."""
 
     def __init__(self, fake: FakeEngine, catalogue: Catalogue, access: Access) -> None:
-        no_pool, no_secrets = cast("WorkerPool", None), cast("Secrets", None)
+        no_pool, no_secrets = cast("Workers[Worker]", None), cast("Secrets", None)
         super().__init__(fake.in_force, catalogue, no_pool, no_secrets, access, str(fake.home.path))
         self._fake = fake
 
     async def test(self, name: str, actor: Actor) -> ConnectorTest:
         """Answer as the test said."""
-        if name not in self._fake.in_force.settings.connectors:
-            raise NotFoundError(f"there is no connector {name!r} in nomaflow.toml")
+        self._usable(name, actor)
         message = self._fake.broken.get(name)
         return ConnectorTest(ok=message is None, message=message or f"{name} answers", elapsed_ms=1.0)
 

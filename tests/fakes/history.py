@@ -62,6 +62,10 @@ class ScriptedHistory:
         """The job's runs in flight, oldest first."""
         return [run.active for run in reversed(self._newest_first(job_id)) if not run.is_over]
 
+    def all_active(self) -> list[ActiveRun]:
+        """Every run in flight, oldest first."""
+        return [run.active for run in self._runs.values() if not run.is_over]
+
     def scripted(self, run_id: str) -> ScriptedRun:
         """One run, to be moved on."""
         if run_id not in self._runs:

@@ -62,6 +62,10 @@ class FakeWorker:
                 return {"died": "ended by a signal"} if self.signals else {"canceled": "asked"}
         return {"done": {"output": {"n": 1}, "rows_affected": 5}}
 
+    async def run_step(self, spec: dict[str, Any], handler: Handler) -> dict[str, Any]:
+        await self.start_step(spec, handler)
+        return await self.step_end()
+
     async def send(self, message: dict[str, Any]) -> None:
         if self._word == "mute":
             await trio.sleep_forever()

@@ -163,3 +163,16 @@ def test_a_step_that_ends_by_itself_keeps_its_end(step: Step) -> None:
                 return 5
     """
     assert step(code, ctx=ctx) == {"rows_affected": 5}
+
+
+@pytest.mark.parametrize("target", ["nomaflow.steps.shell:run", "os:system", "subprocess:run"])
+def test_a_step_calls_only_code_of_the_home(tmp_path: Path, target: str) -> None:
+    """A job's text alone must not reach a library: it would be a shell without its grant."""
+    with pytest.raises(ImportError, match="no code of this home"):
+        python.run(step_context()[0], {"import_root": str(tmp_path), "callable": target})
+
+
+def test_a_name_that_a_module_only_imports_is_none_of_its_own(step: Step) -> None:
+    """Neither is a library's function that the home's module happens to have imported."""
+    with pytest.raises(ImportError, match="no code of this home"):
+        step("from nomaflow.steps import shell", "shell.run")

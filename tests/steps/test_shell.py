@@ -68,14 +68,14 @@ def test_nothing_printed_is_no_line() -> None:
 )
 def test_another_exit_code_fails_the_step(script: str, message: str) -> None:
     """With a sentence that says how it ended."""
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(shell.ProgramError) as caught:
         run("sh", "-c", script)
     assert str(caught.value) == message
 
 
 def test_a_program_that_is_not_there_fails_the_step() -> None:
     """With its name."""
-    with pytest.raises(FileNotFoundError, match="no-such-program"):
+    with pytest.raises(shell.ProgramError, match="no-such-program could not be started"):
         run("no-such-program")
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from nomaflow.definitions import tokens
-from nomaflow.definitions.record import Number, Record, Seconds
+from nomaflow.definitions.record import Number, Record, Seconds, spelled
 
-StepName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+StepName = Annotated[
+    str,
+    spelled(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", "1 to 64 of A-Z, a-z, 0-9, `_` and `-`, with a letter or digit first"),
+]
 
 
 def _with_tokens(text: str) -> str:
@@ -23,11 +26,14 @@ OptionText = Annotated[str, Field(min_length=1, max_length=65_536), AfterValidat
 
 ConnectorRef = Annotated[
     str,
-    StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}|\$\{(kw|env):[A-Za-z0-9_]+\})$"),
+    spelled(
+        r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}|\$\{(kw|env):[A-Za-z0-9_]+\})$",
+        "a connector's name, or `${kw:…}` with the parameter that holds it",
+    ),
 ]
 """A connector's name, or the parameter that holds it."""
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
+Identifier = Annotated[str, spelled(r"^[^\x00]+$", "a name without a NUL character", max_length=128)]
 """A schema, table or column; quoted by the step, so any character but NUL may be in it."""
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from nomaflow.definitions.param import Params
+from nomaflow.definitions.record import spelled
 from nomaflow.definitions.steps.common import StepCommon
 
 Callable = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200),
+    spelled(
+        r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
+        "module:function, for example hello:say_hello for the function say_hello in hello.py",
+        max_length=200,
+    ),
 ]
 
 

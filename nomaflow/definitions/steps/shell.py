@@ -7,7 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from nomaflow.definitions.record import spelled
 from nomaflow.definitions.steps.common import OptionText, StepCommon
+
+VariableName = Annotated[
+    str, spelled(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of an environment variable: A-Z, a-z, 0-9 and `_`")
+]
 
 
 class Shell(StepCommon):
@@ -20,7 +25,7 @@ class Shell(StepCommon):
     type: Literal["shell"]
     argv: Annotated[list[OptionText], Field(min_length=1, max_length=1000)]
     cwd: OptionText | None = None
-    env: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str], Field(max_length=200)] = {}
+    env: Annotated[dict[VariableName, str], Field(max_length=200)] = {}
 
     @property
     def detail(self) -> str:

@@ -7,10 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from nomaflow.definitions.record import NonEmpty, Number
+from nomaflow.definitions.record import NonEmpty, Number, ParamName
 from nomaflow.definitions.steps.common import ConnectorRef, OptionText, StepCommon
-
-BindName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 
 class SqlQuery(StepCommon):
@@ -21,7 +19,7 @@ class SqlQuery(StepCommon):
     type: Literal["sql_query"]
     connector: ConnectorRef
     query: NonEmpty
-    params: Annotated[dict[BindName, bool | Number | OptionText], Field(max_length=200)] = {}
+    params: Annotated[dict[ParamName, bool | Number | OptionText], Field(max_length=200)] = {}
 
     @property
     def detail(self) -> str:
