@@ -230,7 +230,10 @@ async def test_a_reload_says_what_it_changed(client: AsyncClient, world: World) 
     job_id = await new_job(client, one_step("works"))
     world.file(job_id).write_text(one_step("fails"))
     file = world.file(job_id).parent.parent / "nomaflow.toml"
-    file.write_text(file.read_text() + '\n[connectors.fresh]\nkind = "sql"\nurl = "sqlite://"\n')
+    text = file.read_text()
+    file.write_text(text + '\n[connectors.fresh]\nkind = "sql"\nurl = "sqlite://"\n')
     result = await client.reload()
+    file.write_text(text)
+    assert (await client.reload()).settings == ["connector fresh removed"]
     assert result.changed == [job_id]
     assert result.settings == ["connector fresh added"]
