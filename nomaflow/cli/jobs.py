@@ -97,11 +97,13 @@ def reload(as_json: AsJson = False, url: Url = None, token: Token = None, home: 
     for what, job_ids in changes.items():
         for job_id in job_ids:
             typer.echo(f"{what} {job_id}")
+    for line in result.settings:
+        typer.echo(shown(f"nomaflow.toml: {line}"))
     for job_id, problems in result.problems.items():
         for problem in problems:
-            place = f"line {problem.line}: " if problem.line else ""
-            typer.echo(shown(f"{job_id}: {place}{problem.path} {problem.message}"))
-    if not any(changes.values()) and not result.problems:
+            place = f"jobs/{job_id}.toml" + (f":{problem.line}" if problem.line else "")
+            typer.echo(shown(f"{place}: {problem.message}"))
+    if not any(changes.values()) and not result.settings and not result.problems:
         typer.echo("Nothing has changed.")
 
 

@@ -68,4 +68,4 @@ def card(
 
 def problem_at(problem: Problem) -> ProblemAt:
     """A problem as the API sends it."""
-    return ProblemAt(message=problem.message, path=problem.path, line=problem.line)
+    return ProblemAt(message=problem.sentence, path=problem.path, line=problem.line)

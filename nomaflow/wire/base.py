@@ -39,7 +39,7 @@ class Page[T](Given):
 
 
 class ProblemAt(Given):
-    """What is wrong with a definition, and where."""
+    """What is wrong with a definition, and where; `message` is a whole sentence with the field's name."""
 
     message: str
     path: str = ""

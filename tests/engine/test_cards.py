@@ -70,7 +70,7 @@ def test_a_bad_file_has_a_card_with_its_problem() -> None:
     """With file, line and what the last good version said; without one, with what is known."""
     it = shown(entry(None, job(description="Copies."), (PROBLEM, PROBLEM)))
     assert it.problem is not None
-    assert (it.problem.message, it.problem.path, it.problem.line) == ("is not a known key", "enabld", 3)
+    assert (it.problem.message, it.problem.path, it.problem.line) == ("enabld is not a known key", "enabld", 3)
     assert it.description == "Copies."
     never_good = shown(entry(None, None, (PROBLEM,)))
     assert (never_good.id, never_good.step_count) == ("job", 0)
