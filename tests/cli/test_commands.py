@@ -327,7 +327,7 @@ def test_a_reload_says_what_changed(cli: Cli, served: Running, capsys: pytest.Ca
     assert cli("reload") == 0
     out = capsys.readouterr().out
     assert "added more" in out
-    assert "hello: line 1:" in out
+    assert "jobs/hello.toml:1: the file is not valid TOML" in out
     assert cli("jobs") == 0
     assert "problem: line 1" in capsys.readouterr().out
     assert cli("reload") == 0
