@@ -26,7 +26,7 @@ PROBE_SECONDS = 1.0
 MAX_GROUP = 1000
 
 BUSY_GROUP = 4
-LINGER_SECONDS = 0.01
+LINGER_SECONDS = 0.02
 """A commit costs 3 ms, a hundredth of that more for each change, and holds the interpreter meanwhile. So when one had
 this many changes, the next waits so long for company; a quiet engine never waits."""
 

@@ -66,6 +66,7 @@ class Worker:
         self.steps = 0
         self.idle_since = 0.0
         self._may_have_children = False
+        self.is_gone = False
 
     @property
     def pid(self) -> int:
@@ -181,6 +182,7 @@ class Worker:
                 # There is no event for the end of a grandchild.
                 await trio.sleep(0.01)
                 left = self._left(below)
+            self.is_gone = True
             for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
                 if stream is not None:
                     await stream.aclose()
@@ -236,6 +238,7 @@ class WorkerPool:
     def __init__(self, home: Path, nursery: trio.Nursery, *, spares: int = 1, keep: int = 4) -> None:
         self._home, self._nursery, self._spares, self._keep = home, nursery, spares, keep + spares
         self._idle: list[Worker] = []
+        self._living: list[Worker] = []
         self._closed = False
 
     async def acquire(self, job_id: str) -> Worker:
@@ -244,17 +247,20 @@ class WorkerPool:
         Raises:
             WorkerError: none could be started.
         """
-        self._idle = [worker for worker in self._idle if worker.is_alive()]
-        for worker in self._idle:
-            if worker.ran_code_of == job_id:
-                self._idle.remove(worker)
-                return worker
-        for worker in self._idle:
-            if worker.ran_code_of is None:
-                self._idle.remove(worker)
-                self._nursery.start_soon(self.fill)
-                return worker
+        if worker := self._take_idle(job_id):
+            return worker
+        if worker := self._take_idle(None):
+            self._nursery.start_soon(self.fill)
+            return worker
         return await self._spawn()
+
+    def _take_idle(self, ran_code_of: str | None) -> Worker | None:
+        """An idle worker that has run just that job's code; those of them that have died are forgotten."""
+        while worker := next((worker for worker in self._idle if worker.ran_code_of == ran_code_of), None):
+            self._idle.remove(worker)
+            if worker.is_alive():
+                return worker
+        return None
 
     async def release(self, worker: Worker, *, clean: bool) -> list[int]:
         """Give a worker back; one that is not clean is killed. What is left of its group, normally nothing."""
@@ -267,8 +273,14 @@ class WorkerPool:
         return await worker.kill()
 
     async def fill(self) -> None:
-        """Have a spare one ready, so that the next launch does not wait for an interpreter."""
+        """Have a spare one ready, so that the next launch does not wait for an interpreter.
+
+        Not beyond what may be kept: where every run has its worker, nobody could use one more.
+        """
         while not self._closed and sum(worker.ran_code_of is None for worker in self._idle) < self._spares:
+            self._living = [worker for worker in self._living if not worker.is_gone]
+            if len(self._living) >= self._keep:
+                return
             try:
                 worker = await self._spawn()
             except WorkerError as error:
@@ -314,6 +326,7 @@ class WorkerPool:
         except OSError as error:
             raise WorkerError(f"a worker process could not be started: {error.strerror}") from None
         worker = Worker(process)
+        self._living.append(worker)
         self._nursery.start_soon(worker.read_stderr)
         try:
             await worker.ready()
