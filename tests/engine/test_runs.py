@@ -26,7 +26,7 @@ async def test_a_log_past_its_stored_head_goes_on(tmp_path: Path, monkeypatch: p
         await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
             runs = Runs(
-                cast("Any", None), here.runner, here.board, here.recorder, here.store, here.seams, nursery, lambda: []
+                cast("Any", None), here.runner, here.board, here.recorder, here.store, here.seams, nursery, list
             )
             for number in range(run_log.KEPT_FOR_FOLLOWERS * 2):
                 lines = active.log.take(0, "INFO", f"line {number}")
