@@ -33,11 +33,6 @@ class Home:
         return self.path / "jobs"
 
     @property
-    def notebooks_dir(self) -> Path:
-        """The notebooks."""
-        return self.path / "notebooks"
-
-    @property
     def state_dir(self) -> Path:
         """What the engine keeps; nobody else reads it."""
         return self.path / ".nomaflow"
