@@ -9,8 +9,8 @@ import trio
 
 from nomaflow.access.roles import Surface
 from nomaflow.access.sessions import SessionRecord
+from nomaflow.engine.change import Change, SessionRow
 from nomaflow.engine.recorder import Recorder
-from nomaflow.engine.rows import Change, SessionRow
 from nomaflow.engine.store import Store
 
 

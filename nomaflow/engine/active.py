@@ -12,9 +12,10 @@ import trio
 
 from nomaflow.definitions.job import Job
 from nomaflow.engine.cancel import Stop
+from nomaflow.engine.change import Change, Happened
 from nomaflow.engine.model import Run
 from nomaflow.engine.recorder import Ticket
-from nomaflow.engine.rows import Change, Happened, late_seconds, run_insert, run_update, step_row
+from nomaflow.engine.rows import late_seconds, run_insert, run_update, step_row
 from nomaflow.engine.run_log import RunLog
 from nomaflow.wire import ActiveRun as ActiveRunCard
 from nomaflow.wire import Run as WireRun

@@ -12,7 +12,7 @@ from itertools import islice
 
 import trio
 
-from nomaflow.engine.rows import Happened
+from nomaflow.engine.change import Happened
 from nomaflow.wire import Event
 
 KEPT = 5000

@@ -14,10 +14,10 @@ from nomaflow.definitions.problems import Problem
 from nomaflow.definitions.settings import Settings, differences
 from nomaflow.engine import admission, cards
 from nomaflow.engine.board import Board
+from nomaflow.engine.change import Change, Happened
 from nomaflow.engine.model import Actor, InForce
 from nomaflow.engine.ports import Policy
 from nomaflow.engine.recorder import Recorder
-from nomaflow.engine.rows import Change, Happened
 from nomaflow.engine.runner import Runner
 from nomaflow.errors import InvalidError, JobChangedError, NotAllowedError
 from nomaflow.home import Home

@@ -8,7 +8,8 @@ from datetime import date, datetime
 
 from nomaflow.definitions.settings import Settings
 from nomaflow.launch.plan import Plan
-from nomaflow.wire import Receipt, RunState, StepRun, StepState
+from nomaflow.wire import Receipt, RunState, SlotState, StepRun, StepState
+from nomaflow.wire import Slot as WireSlot
 
 MAX_ROWS = 2**63 - 1
 """The largest count that the store holds."""
@@ -53,6 +54,42 @@ class Actor:
         if self.surface == "web":
             return f"user:{self.account}"
         return f"{self.surface}:{self.account}" if self.account else self.surface
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What became of one nominal fire of a schedule; `number` is the schedule's in the store.
+
+    One with a `count` above 1 stands for that many missed fires, from `scheduled_at` to `last_at`. `into_at` is the fire
+    that ran in the place of one that was COALESCED.
+    """
+
+    number: int
+    job_id: str
+    schedule: str
+    scheduled_at: datetime
+    state: SlotState
+    decided_at: datetime
+    reason: str | None = None
+    run_id: str | None = None
+    into_at: datetime | None = None
+    count: int = 1
+    last_at: datetime | None = None
+
+    def record(self) -> WireSlot:
+        """As the API sends it."""
+        return WireSlot(
+            job_id=self.job_id,
+            schedule=self.schedule,
+            scheduled_at=self.scheduled_at,
+            state=self.state,
+            reason=self.reason,
+            run_id=self.run_id,
+            late_seconds=(self.decided_at - self.scheduled_at).total_seconds(),
+            into=self.into_at,
+            count=self.count,
+            last_at=self.last_at,
+        )
 
 
 @dataclass

@@ -16,8 +16,8 @@ from typing import Any
 
 import trio
 
+from nomaflow.engine.change import Change, Row
 from nomaflow.engine.feed import Feed
-from nomaflow.engine.rows import Change, Row
 from nomaflow.engine.store import Store
 from nomaflow.errors import NotReadyError
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from nomaflow.engine.change import Change, Happened, Row
 from nomaflow.engine.model import INTERRUPTED_RESTARTED, Actor, Run
-from nomaflow.engine.rows import Change, Happened, Row, log_row, run_record, run_update, step_row
+from nomaflow.engine.rows import log_row, run_record, run_update, step_row
 from nomaflow.engine.store import Store
 from nomaflow.launch.plan import SKIPPED_DISABLED
 from nomaflow.seams import run_number

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from nomaflow.engine.model import Actor, Run
+from nomaflow.engine.change import Row, WaitRow
+from nomaflow.engine.model import Actor, Run, Slot
+from nomaflow.history.params import search_text
 from nomaflow.launch.plan import Plan
 from nomaflow.seams import run_id_of, run_number
-from nomaflow.wire import Attempt, EventKind, LogLine, Receipt, RunState, RunSummary, StepError, StepRun, StepState
+from nomaflow.wire import Attempt, LogLine, Receipt, RunState, RunSummary, StepError, StepRun, StepState
 from nomaflow.wire import Run as WireRun
-
-Row = tuple[Any, ...]
 
 RUN_COLUMNS = [
     "id",
@@ -41,6 +40,7 @@ RUN_COLUMNS = [
     "plan",
     "receipt",
     "epoch",
+    "params",
 ]
 RUN_CHANGES = [
     "id",
@@ -70,68 +70,6 @@ STEP_COLUMNS = [
 ]
 
 _ATTEMPTS = TypeAdapter(list[Attempt])
-
-
-@dataclass(frozen=True)
-class Happened:
-    """One transition that is to be recorded, and the record of it that followers are sent.
-
-    `gone_tags` are those of a job that this event removes: who saw it by one of them is told that it is gone.
-    """
-
-    happened_at: datetime
-    kind: EventKind
-    job_id: str | None = None
-    run_id: str | None = None
-    step: str | None = None
-    state: str | None = None
-    who: str | None = None
-    reason: str | None = None
-    record: BaseModel | None = None
-    gone_tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class KeyRow:
-    """An idempotency key and the run that it started."""
-
-    account: str
-    route: str
-    key: str
-    body_hash: str
-    run_id: str
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class SessionRow:
-    """A sign-in."""
-
-    token_hash: str
-    account: str
-    surface: str
-    credential: str
-    created_at: datetime
-    expires_at: datetime
-
-
-@dataclass
-class Change:
-    """What is committed together, or not at all."""
-
-    events: list[Happened] = field(default_factory=list)
-    inserted: list[Row] = field(default_factory=list)
-    updated: list[Row] = field(default_factory=list)
-    steps: list[Row] = field(default_factory=list)
-    keys: list[KeyRow] = field(default_factory=list)
-    sessions: list[SessionRow] = field(default_factory=list)
-    revoked: list[str] = field(default_factory=list)
-
-    def is_empty(self) -> bool:
-        """Whether there is nothing to commit."""
-        return not (
-            self.events or self.inserted or self.updated or self.steps or self.keys or self.sessions or self.revoked
-        )
 
 
 def naive(instant: datetime | None) -> datetime | None:
@@ -169,6 +107,7 @@ def run_insert(run: Run, epoch: int) -> Row:
         run.plan.model_dump_json(),
         _json(run.receipt),
         epoch,
+        search_text(run.plan),
     )
 
 
@@ -204,6 +143,35 @@ def step_row(run_id: str, position: int, step: StepRun) -> Row:
         json.dumps(step.output) if step.output is not None else None,
         _json(step.error),
     )
+
+
+def slot_row(slot: Slot, epoch: int) -> Row:
+    """A slot, in the order of its table."""
+    return (
+        slot.number * 2**33 + int(slot.scheduled_at.timestamp()),
+        slot.job_id,
+        slot.schedule,
+        naive(slot.scheduled_at),
+        slot.state.value,
+        slot.reason,
+        run_number(slot.run_id) if slot.run_id else None,
+        naive(slot.into_at),
+        slot.count,
+        naive(slot.last_at),
+        naive(slot.decided_at),
+        epoch,
+    )
+
+
+def wait_row(wait: WaitRow) -> Row:
+    """A step's wait, in the order of its table."""
+    attempts = _ATTEMPTS.dump_json(list(wait.attempts)).decode()
+    return run_number(wait.run_id), wait.position, attempts, naive(wait.due_at)
+
+
+def waited(run_id: str, position: int, attempts: str, due_at: datetime) -> WaitRow:
+    """A stored wait."""
+    return WaitRow(run_id, position, tuple(_ATTEMPTS.validate_json(attempts)), due_at)
 
 
 def log_row(run_id: str, line: LogLine) -> Row:
@@ -269,7 +237,7 @@ def step_record(row: Row) -> StepRun:
 def _fields(row: Row) -> dict[str, Any]:
     values = dict(zip(RUN_COLUMNS, row, strict=True))
     account, via = values.pop("account"), values["via"]
-    for name in ("plan", "receipt", "epoch"):
+    for name in ("plan", "receipt", "epoch", "params"):
         del values[name]
     for name in ("queued_at", "started_at", "finished_at", "scheduled_at"):
         values[name] = aware(values[name])

@@ -20,9 +20,10 @@ from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.attempt import SQL_TYPES, Attempt, Outcome, Surroundings
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop, prove
+from nomaflow.engine.change import Change
 from nomaflow.engine.model import INTERRUPTED_STOPPED, InForce
 from nomaflow.engine.ports import Worker, Workers
-from nomaflow.engine.rows import Change, log_row
+from nomaflow.engine.rows import log_row
 from nomaflow.errors import NotReadyError
 from nomaflow.launch.plan import SKIPPED_DISABLED, PlannedStep
 from nomaflow.launch.substitution import SubstitutionError

@@ -13,11 +13,12 @@ from nomaflow.engine import admission
 from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop
+from nomaflow.engine.change import KeyRow
 from nomaflow.engine.jobs import Jobs, problem_texts
 from nomaflow.engine.model import Actor, Run
 from nomaflow.engine.query import Idempotency, LogQuery, RunQuery
 from nomaflow.engine.recorder import Recorder, Ticket
-from nomaflow.engine.rows import KeyRow, log_line, run_record, run_summary
+from nomaflow.engine.rows import log_line, run_record, run_summary
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.store import Store
 from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, NotReadyError, RunFinishedError

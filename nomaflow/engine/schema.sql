@@ -1,10 +1,11 @@
 -- The run store. No foreign keys and no secondary indexes: the one writer keeps the tables consistent, ids grow with
 -- time, so zone maps prune as an index would, and both would cost at every commit. Instants are UTC TIMESTAMPs.
 
--- schema_version, epoch (one more at every start).
+-- schema_version, epoch (one more at every start), restored_at (a backup was put in place and no engine has run since).
 CREATE TABLE meta (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
 
--- One row a run; `id` is the number of which `run_…` is the base 32 form. `plan` is the snapshot of its parameters.
+-- One row a run; `id` is the number of which `run_…` is the base 32 form. `plan` is the snapshot of its parameters, and
+-- `params` the same values as a search looks for them: `name=value` between unit separators (U+001F).
 CREATE TABLE run (
     id BIGINT PRIMARY KEY,
     job_id VARCHAR NOT NULL,
@@ -27,7 +28,8 @@ CREATE TABLE run (
     rows_affected BIGINT,
     plan VARCHAR NOT NULL,
     receipt VARCHAR,
-    epoch INTEGER NOT NULL
+    epoch INTEGER NOT NULL,
+    params VARCHAR
 );
 
 -- One row a step, written once, when the step has ended. Until then its transitions are in `event`.
@@ -45,6 +47,68 @@ CREATE TABLE step_run (
     rows_affected BIGINT,
     output VARCHAR,
     error VARCHAR
+);
+
+-- A step that waits for its next try: what a later engine needs to go on with it. The newest row of a run counts, and
+-- only while its step has not ended.
+CREATE TABLE retry_wait (
+    run_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    attempts VARCHAR NOT NULL,
+    due_at TIMESTAMP NOT NULL
+);
+
+-- One row a schedule that is watched. `cursor` is the instant up to which every fire has its slot; `rule` is what it was
+-- made from: another rule, or one that is switched on again, starts anew.
+CREATE TABLE schedule (
+    number INTEGER NOT NULL,
+    job_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    rule VARCHAR NOT NULL,
+    cursor TIMESTAMP NOT NULL
+);
+
+-- One row a nominal fire, written in the transaction that decides about it. `id` is made of the schedule's number and the
+-- second, so that no fire can have two. A row with a `count` stands for that many, from `scheduled_at` to `last_at`.
+CREATE TABLE slot (
+    id BIGINT PRIMARY KEY,
+    job_id VARCHAR NOT NULL,
+    schedule VARCHAR NOT NULL,
+    scheduled_at TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL,
+    reason VARCHAR,
+    run_id BIGINT,
+    into_at TIMESTAMP,
+    count BIGINT NOT NULL,
+    last_at TIMESTAMP,
+    decided_at TIMESTAMP NOT NULL,
+    epoch INTEGER NOT NULL
+);
+
+-- Fires that a person asked to leave out; a row goes when its slot is decided.
+CREATE TABLE skip (
+    job_id VARCHAR NOT NULL,
+    schedule VARCHAR NOT NULL,
+    scheduled_at TIMESTAMP NOT NULL,
+    who VARCHAR NOT NULL,
+    created_at TIMESTAMP NOT NULL
+);
+
+-- Why a job is switched off, by whom and until when; the switch itself is in its file.
+CREATE TABLE pause (
+    job_id VARCHAR NOT NULL,
+    reason VARCHAR,
+    who VARCHAR NOT NULL,
+    until_at TIMESTAMP,
+    paused_at TIMESTAMP NOT NULL
+);
+
+-- The text of a job as it was when a run of it was accepted: what a later engine goes on with.
+CREATE TABLE definition (
+    job_id VARCHAR NOT NULL,
+    etag VARCHAR NOT NULL,
+    text VARCHAR NOT NULL,
+    seen_at TIMESTAMP NOT NULL
 );
 
 -- Every transition, in order: who and why.

@@ -18,20 +18,11 @@ from typing import Any
 
 import duckdb
 
-from nomaflow.engine.rows import (
-    RUN_CHANGES,
-    RUN_COLUMNS,
-    STEP_COLUMNS,
-    Change,
-    KeyRow,
-    Row,
-    SessionRow,
-    aware,
-    naive,
-)
+from nomaflow.engine.change import Change, KeyRow, Row, SessionRow
+from nomaflow.engine.rows import RUN_CHANGES, RUN_COLUMNS, STEP_COLUMNS, aware, naive
 from nomaflow.seams import run_id_of, run_number
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _CONFIG: dict[str, Any] = {"threads": 1, "memory_limit": "1GB", "enable_external_access": False}
 
 _RUNS = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"

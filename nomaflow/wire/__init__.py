@@ -59,6 +59,7 @@ from nomaflow.wire.runs import (
     StepError,
     StepRun,
 )
+from nomaflow.wire.schedule import Preview, PreviewAsk, Slot, SlotChoice, SlotState, WhatIf, WhatIfAsk
 
 __all__ = [
     "ActiveRun",
@@ -95,6 +96,8 @@ __all__ = [
     "Page",
     "Pause",
     "Plan",
+    "Preview",
+    "PreviewAsk",
     "ProblemAt",
     "Progress",
     "Receipt",
@@ -107,11 +110,16 @@ __all__ = [
     "Session",
     "SignIn",
     "SignInLink",
+    "Slot",
+    "SlotChoice",
+    "SlotState",
     "StepError",
     "StepRun",
     "StepState",
     "StepTypeInfo",
     "Toggle",
+    "WhatIf",
+    "WhatIfAsk",
     "Why",
     "iso",
 ]

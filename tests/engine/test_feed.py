@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from nomaflow.engine import feed as feeds
+from nomaflow.engine.change import Happened
 from nomaflow.engine.feed import Feed
-from nomaflow.engine.rows import Happened
 from nomaflow.wire import Progress
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
