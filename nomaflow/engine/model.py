@@ -60,8 +60,8 @@ class Actor:
 class Slot:
     """What became of one nominal fire of a schedule; `number` is the schedule's in the store.
 
-    One with a `count` above 1 stands for that many missed fires, from `scheduled_at` to `last_at`. `into_at` is the fire
-    that ran in the place of one that was COALESCED.
+    One with a `count` above 1 stands for that many missed fires, from `scheduled_at` to `last_at`. `into_at` is the
+    fire that ran in the place of one that was COALESCED.
     """
 
     number: int
