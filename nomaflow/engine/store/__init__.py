@@ -14,12 +14,13 @@ from nomaflow.engine.rows import naive
 from nomaflow.engine.store.connection import Connection
 from nomaflow.engine.store.file import SCHEMA_VERSION, StoreError, connect
 from nomaflow.engine.store.reading import Reading
+from nomaflow.engine.store.timing import Timing
 from nomaflow.engine.store.writing import Writing
 
 __all__ = ["SCHEMA_VERSION", "Store", "StoreError"]
 
 
-class Store(Reading):
+class Store(Reading, Timing):
     """An open store. `epoch` is one more than at the last start; `seq` is the newest event's number."""
 
     def __init__(self, path: Path) -> None:

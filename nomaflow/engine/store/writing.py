@@ -7,12 +7,37 @@ write their rows at the next flush.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from nomaflow.engine.change import Change, KeyRow, Row, SessionRow
-from nomaflow.engine.rows import RUN_CHANGES, naive
+from nomaflow.engine.change import (
+    Change,
+    DefinitionRow,
+    KeyRow,
+    PauseRow,
+    Row,
+    ScheduleRow,
+    SessionRow,
+    SkipRow,
+)
+from nomaflow.engine.rows import RUN_CHANGES, naive, slot_row, wait_row
 from nomaflow.engine.store.connection import Connection
 from nomaflow.seams import run_number
+
+_TABLES = (
+    "run",
+    "step_run",
+    "retry_wait",
+    "slot",
+    "schedule",
+    "skip",
+    "pause",
+    "definition",
+    "event",
+    "log_line",
+    "idempotency",
+    "session",
+)
 
 
 class Writing:
@@ -22,13 +47,9 @@ class Writing:
         self._connection = connection
         db = connection.db
         self._appenders = {
-            "run": db.appender("run"),
+            **{table: db.appender(table) for table in _TABLES},
             "run changes": db.appender("run", columns=RUN_CHANGES, action="update", key=["id"]),
-            "step_run": db.appender("step_run"),
-            "event": db.appender("event"),
-            "log_line": db.appender("log_line"),
-            "idempotency": db.appender("idempotency"),
-            "session": db.appender("session"),
+            "cursors": db.appender("schedule", columns=["number", "rule", "cursor"], action="update", key=["number"]),
         }
 
     def close(self) -> None:
@@ -64,17 +85,27 @@ class Writing:
                 )
         # A run that changes twice in one commit is updated once, to what it is last.
         updates = {row[0]: row for change in changes for row in change.updated}
+        cursors = {
+            row.number: (row.number, row.rule, naive(row.cursor)) for change in changes for row in change.cursors
+        }
         db.begin()
         try:
+            for sql, values in (deletion for change in changes for deletion in _deletions(change)):
+                db.execute(sql, values).fetchall()
             self._append("run", [row for change in changes for row in change.inserted])
             self._append("run changes", updates.values())
             self._append("step_run", [row for change in changes for row in change.steps])
+            self._append("retry_wait", [wait_row(wait) for change in changes for wait in change.waits])
+            self._append("slot", [slot_row(slot, epoch) for change in changes for slot in change.slots])
+            self._append("schedule", [_schedule_row(row) for change in changes for row in change.schedules])
+            self._append("cursors", cursors.values())
+            self._append("skip", [_skip_row(row) for change in changes for row in change.skips])
+            self._append("pause", [_pause_row(row) for change in changes for row in change.pauses])
+            self._append("definition", [_definition_row(row) for change in changes for row in change.definitions])
             self._append("event", events)
             self._append("log_line", log_rows)
             self._append("idempotency", [_key_row(key) for change in changes for key in change.keys])
             self._append("session", [_session_row(session) for change in changes for session in change.sessions])
-            for token_hash in [token_hash for change in changes for token_hash in change.revoked]:
-                db.execute("DELETE FROM session WHERE token_hash = ?", [token_hash]).fetchall()
             db.commit()
         except BaseException:
             for appender in self._appenders.values():
@@ -87,6 +118,35 @@ class Writing:
         if rows := list(rows):
             self._appenders[table].append_rows(rows)
             self._appenders[table].flush()
+
+
+def _deletions(change: Change) -> Iterator[tuple[str, list[Any]]]:
+    """What a change deletes; what it adds is added afterwards."""
+    for token_hash in change.revoked:
+        yield "DELETE FROM session WHERE token_hash = ?", [token_hash]
+    for number in change.gone_schedules:
+        yield "DELETE FROM schedule WHERE number = ?", [number]
+    for skip in change.used_skips:
+        values = [skip.job_id, skip.schedule, naive(skip.scheduled_at)]
+        yield "DELETE FROM skip WHERE job_id = ? AND schedule = ? AND scheduled_at = ?", values
+    for job_id in {*change.gone_pauses, *(pause.job_id for pause in change.pauses)}:
+        yield "DELETE FROM pause WHERE job_id = ?", [job_id]
+
+
+def _schedule_row(row: ScheduleRow) -> Row:
+    return row.number, row.job_id, row.name, row.rule, naive(row.cursor)
+
+
+def _skip_row(row: SkipRow) -> Row:
+    return row.job_id, row.schedule, naive(row.scheduled_at), row.who, naive(row.created_at)
+
+
+def _pause_row(row: PauseRow) -> Row:
+    return row.job_id, row.reason, row.who, naive(row.until_at), naive(row.paused_at)
+
+
+def _definition_row(row: DefinitionRow) -> Row:
+    return row.job_id, row.etag, row.text, naive(row.seen_at)
 
 
 def _key_row(key: KeyRow) -> Row:
