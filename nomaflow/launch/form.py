@@ -1,31 +1,39 @@
 """The Run-with-parameters form that every surface draws, and the difference that its answers make.
 
 Seed: "What's in the modal", "How it diffs". Panel, Slack, CLI and notebook draw these fields and give back answers by
-path; none of them decides what a field is or what changed.
+path; none of them decides what a field is or what changed. The form of a replay shows the values of the run that it
+replays; its answers go to that run's replay, and again only what differs from what was shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError, model_validator
 
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.param import Param, ParamType, same
 from nomaflow.definitions.problems import dotted, near_miss, sentence
 from nomaflow.errors import Detail, InvalidError
 from nomaflow.launch.overrides import Overrides, Sent
+from nomaflow.launch.replay import OldRun, shown
 
 
 class Field(Sent):
-    """One input. `path` is `log_level`, `params.<k>`, `steps.<name>.enabled` or `steps.<name>.op_kwargs.<k>`."""
+    """One input. `path` is `log_level`, `params.<k>`, `steps.<name>.enabled` or `steps.<name>.op_kwargs.<k>`.
+
+    `value` is what is shown first and what runs where it is left as it is: the `saved` one, or in the form of a replay
+    the old run's.
+    """
 
     path: str
     label: str
     help: str = ""
     type: ParamType
     saved: JsonValue = None
+    value: JsonValue = None
     origin: Literal["saved", "schedule", "override", "replay"] = "saved"
     choices: list[JsonValue] | None = None
     choices_from: Literal["connectors"] | None = None
@@ -35,6 +43,20 @@ class Field(Sent):
     max: int | float | None = None
     multiline: bool = False
     locked: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shows_saved(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "value" not in data:
+            return {**data, "value": data.get("saved")}
+        return data
+
+
+class FormProblem(Sent):
+    """Why the form of a replay is refused as it stands: a field's path, or that of a step or parameter that is gone."""
+
+    path: str = ""
+    message: str
 
 
 class StepForm(Sent):
@@ -48,12 +70,18 @@ class StepForm(Sent):
 
 
 class Form(Sent):
-    """All inputs of one job, with the etag of the definition that they were made from."""
+    """All inputs of one job, with the etag of the definition that they were made from.
+
+    `replay_of` is the run whose values the form of a replay shows; `problems` is what has to be changed or left out
+    before they go together with today's definition.
+    """
 
     job_id: str
     etag: str
     fires_at_once: bool
     busy_run_id: str | None = None
+    replay_of: str | None = None
+    problems: list[FormProblem] = []
     log_level: Field
     fields: list[Field] = []
     steps: list[StepForm] = []
@@ -105,8 +133,33 @@ def form(job: Job, *, etag: str, busy_run_id: str | None = None) -> Form:
     )
 
 
+def replay_form(job: Job, old: OldRun, *, today: date, etag: str, busy_run_id: str | None = None) -> Form:
+    """The form of a job with the values of a run that is over; today's definition says what the fields are."""
+    saved = form(job, etag=etag, busy_run_id=busy_run_id)
+    before = shown(job, old, today=today)
+
+    def filled(field: Field) -> Field:
+        then = before.values[field.path]
+        origin = "saved" if then.origin == "saved" else "replay"
+        return field.model_copy(update={"value": then.value, "origin": origin})
+
+    steps = [
+        step.model_copy(update={"enabled": filled(step.enabled), "fields": [filled(field) for field in step.fields]})
+        for step in saved.steps
+    ]
+    return saved.model_copy(
+        update={
+            "replay_of": old.id,
+            "problems": [FormProblem(path=one.get("path", ""), message=one["message"]) for one in before.problems],
+            "log_level": filled(saved.log_level),
+            "fields": [filled(field) for field in saved.fields],
+            "steps": steps,
+        }
+    )
+
+
 def overrides(form: Form, answers: Mapping[str, JsonValue]) -> Overrides:
-    """Only what differs from the saved values; a form that was not touched gives no overrides at all.
+    """Only what differs from the values that were shown; a form that was not touched gives no overrides at all.
 
     Raises:
         InvalidError: an answer to a field that the form has not, or one that no such field can have.
@@ -119,7 +172,7 @@ def overrides(form: Form, answers: Mapping[str, JsonValue]) -> Overrides:
     ]
     if unknown:
         raise InvalidError(unknown[0]["message"], details=unknown)
-    changed = {path: value for path, value in answers.items() if not same(value, fields[path].saved)}
+    changed = {path: value for path, value in answers.items() if not same(value, fields[path].value)}
     params = {path.removeprefix("params."): value for path, value in changed.items() if path.startswith("params.")}
     steps: dict[str, dict[str, JsonValue]] = {}
     for path, value in changed.items():

@@ -40,3 +40,14 @@ class Launch(Overrides):
 
     definition: Annotated[str, Field(max_length=128)] | None = None
     reason: Reason | None = None
+
+
+class Replay(Launch):
+    """A request to run an ended run again. What is not named here is as it was in that run.
+
+    `from_step` begins with that step; `only` runs what did not succeed, or what was skipped. Steps that are left out
+    keep what they gave in that run.
+    """
+
+    from_step: Key | None = None
+    only: Literal["failed", "skipped"] | None = None

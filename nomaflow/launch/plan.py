@@ -24,6 +24,8 @@ Origin = Literal["saved", "schedule", "override", "replay"]
 SKIPPED_DISABLED = "skipped: disabled"
 """The reason of a step that is switched off, in its definition or for this run. Seed: "Per-step enable toggle"."""
 
+NOTHING_RUNS = "every step is switched off, so nothing would run; leave at least one on"
+
 
 class PlannedValue(Sent):
     """One merged value and the layer that gave it."""
@@ -71,17 +73,13 @@ def resolve(job: Job, overrides: Overrides, *, today: date, schedule: Schedule |
     layers = _layers(job, overrides, schedule)
     steps = [_planned(job, step, layers, overrides, schedule, today) for step in job.steps]
     if not details:
-        details = list(_missing(job, steps))
+        details = list(missing(job, steps))
     if not details and not any(step.runs for step in steps):
-        details = [{"message": "every step is switched off, so nothing would run; leave at least one on"}]
+        details = [{"message": NOTHING_RUNS}]
     if details:
-        raise InvalidError(_summary(details), details=details)
-    locked = list(_locked(job, overrides))
-    if locked:
-        raise NotAllowedError(
-            f"{', '.join(locked)} cannot be changed for a run: locked in the job's file",
-            details=[{"path": path, "message": "is locked"} for path in locked],
-        )
+        raise InvalidError(summary(details), details=details)
+    if fixed := list(locked(job, overrides)):
+        raise not_allowed(fixed)
     level = overrides.log_level or (schedule.log_level if schedule else None) or job.log_level
     return Plan(log_level=level, steps=steps)
 
@@ -92,7 +90,8 @@ def problems(job: Job, overrides: Overrides) -> Iterator[Detail]:
         yield {"path": path, "message": message}
 
 
-def _missing(job: Job, steps: list[PlannedStep]) -> Iterator[Detail]:
+def missing(job: Job, steps: list[PlannedStep]) -> Iterator[Detail]:
+    """The required parameters of steps that run which have no value."""
     for planned in steps:
         if not planned.runs:
             continue
@@ -136,17 +135,18 @@ def _planned(
         for name, value in {**shared, **own}.items():
             # A shared change of a value that only other steps know is none of this step's.
             if origin == "saved" or name in kwargs:
-                kwargs[name] = _merged(kwargs.get(name), value, origin, today)
+                kwargs[name] = merged(kwargs.get(name), value, origin, today)
     enabled = step.enabled
     if schedule and (change := schedule.steps.get(step.name)) and change.enabled is not None:
         enabled = change.enabled
     if (asked := overrides.steps.get(step.name)) and asked.enabled is not None:
         enabled = asked.enabled
     reason = None if enabled else SKIPPED_DISABLED
-    return PlannedStep(name=step.name, type=_type(step), runs=enabled, reason=reason, kwargs=kwargs)
+    return PlannedStep(name=step.name, type=type_of(step), runs=enabled, reason=reason, kwargs=kwargs)
 
 
-def _merged(before: PlannedValue | None, value: JsonValue, origin: Origin, today: date) -> PlannedValue:
+def merged(before: PlannedValue | None, value: JsonValue, origin: Origin, today: date) -> PlannedValue:
+    """A value laid over the one of the layers below, with its dates put in."""
     if isinstance(value, str):
         value = tokens.resolve_dates(value, today)
     if before is not None and origin != "saved" and same(before.value, value):
@@ -155,11 +155,12 @@ def _merged(before: PlannedValue | None, value: JsonValue, origin: Origin, today
     return PlannedValue(value=value, origin=origin)
 
 
-def _type(step: StepCommon) -> str:
+def type_of(step: StepCommon) -> str:
+    """The step's type, by the name that its file gives it."""
     return str(getattr(step, "type"))  # noqa: B009  # every member of the union has one, the common base has not
 
 
-def _locked(job: Job, overrides: Overrides) -> Iterator[str]:
+def locked(job: Job, overrides: Overrides) -> Iterator[str]:
     """The paths of locked parameters that would change. Sending the saved value changes nothing."""
     for name, value in overrides.params.items():
         if _would_change(job.declared(name), value):
@@ -176,6 +177,15 @@ def _would_change(params: list[Param], value: JsonValue) -> bool:
     return any(param.is_locked and not same(param.default, value) for param in params)
 
 
-def _summary(details: list[Detail]) -> str:
+def not_allowed(paths: list[str]) -> NotAllowedError:
+    """The refusal to change locked parameters."""
+    return NotAllowedError(
+        f"{', '.join(paths)} cannot be changed for a run: locked in the job's file",
+        details=[{"path": path, "message": "is locked"} for path in paths],
+    )
+
+
+def summary(details: list[Detail]) -> str:
+    """The first of them, and how many more there are."""
     first = details[0]["message"]
     return first if len(details) == 1 else f"{first} (and {len(details) - 1} more)"

@@ -67,7 +67,12 @@ def test_a_field_says_what_its_declaration_says() -> None:
     """Label, help, bounds, choices and the lock reach every surface."""
     said = {"type": "choice", "choices": [1, 2], "label": "N", "help": "How many", "locked": True, "required": True}
     asked = of(job(params={"n": {**said, "default": 1}, "m": {"type": "float", "min": 0, "max": 1}})).all_fields()
-    assert asked["params.n"].model_dump(exclude_defaults=True) == {**said, "path": "params.n", "saved": 1}
+    assert asked["params.n"].model_dump(exclude_defaults=True) == {
+        **said,
+        "path": "params.n",
+        "saved": 1,
+        "value": 1,
+    }
     assert (asked["params.m"].min, asked["params.m"].max) == (0, 1)
 
 
