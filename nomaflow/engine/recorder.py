@@ -36,12 +36,16 @@ Offload = Callable[[Callable[[], None]], Awaitable[Any]]
 
 
 class Ticket:
-    """A change that was handed in."""
+    """A change that was handed in, or a call that is to be made between two commits."""
 
-    def __init__(self, change: Change) -> None:
-        self.change = change
+    def __init__(self, change: Change, call: Callable[[], None] | None = None) -> None:
+        self.change, self.call = change, call
         self.error: Exception | None = None
         self._done = trio.Event()
+
+    async def settled(self) -> None:
+        """Return when it is known how it went; `error` says it."""
+        await self._done.wait()
 
     async def wait_durable(self) -> None:
         """Return when the change is on disk.
@@ -78,11 +82,7 @@ class Recorder:
         if change.is_empty():
             ticket.settle()
             return ticket
-        try:
-            self._send.send_nowait(ticket)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            ticket.settle(NotReadyError("the engine is stopping"))
-        return ticket
+        return self._send_in(ticket)
 
     async def record(self, change: Change) -> None:
         """Hand in a change and wait until it is on disk.
@@ -93,6 +93,21 @@ class Recorder:
             NotReadyError: it could not be written.
         """
         await self.submit(change).wait_durable()
+
+    async def ask[T](self, call: Callable[[Store], T]) -> T:
+        """Have something done to the store by its writer, after the changes that were handed in so far; what it gives.
+
+        No commit runs meanwhile. Canceled: it is done all the same. What it raises is raised here.
+
+        Raises:
+            NotReadyError: the engine is stopping.
+        """
+        done: list[T] = []
+        ticket = self._send_in(Ticket(Change(), lambda: done.append(call(self._store))))
+        await ticket.settled()
+        if ticket.error is not None:
+            raise ticket.error
+        return done[0]
 
     def take_lines(self, rows: Sequence[Row]) -> None:
         """Log lines, to be written with the next commit."""
@@ -117,9 +132,16 @@ class Recorder:
                         if len(group) >= BUSY_GROUP:
                             await trio.sleep(LINGER_SECONDS)
                         group = self._group(ticket)
-                        await self._commit(group)
+                        await self._take(group)
                 await self._commit([])
                 nursery.cancel_scope.cancel()
+
+    def _send_in(self, ticket: Ticket) -> Ticket:
+        try:
+            self._send.send_nowait(ticket)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            ticket.settle(NotReadyError("the engine is stopping"))
+        return ticket
 
     def _group(self, first: Ticket) -> list[Ticket]:
         tickets = [first]
@@ -149,6 +171,20 @@ class Recorder:
                 except trio.ClosedResourceError:
                     return
 
+    async def _take(self, tickets: list[Ticket]) -> None:
+        """Commit the changes, then make the calls, each when all that came before it is on disk."""
+        await self._commit([ticket for ticket in tickets if ticket.call is None])
+        for ticket in tickets:
+            if ticket.call is not None:
+                ticket.settle(await self._offloaded(ticket.call))
+
+    async def _offloaded(self, call: Callable[[], None]) -> Exception | None:
+        try:
+            await self._offload(call)
+        except Exception as error:
+            return error
+        return None
+
     async def _commit(self, tickets: list[Ticket]) -> None:
         rows, self._log_rows = self._log_rows, []
         changes = [ticket.change for ticket in tickets if not ticket.change.is_empty()]
@@ -170,10 +206,9 @@ class Recorder:
         return await self._try_commit(partial(self._store.commit, changes, rows))
 
     async def _try_commit(self, commit: Callable[[], None]) -> Exception | None:
-        try:
-            await self._offload(commit)
-        except Exception as error:
-            log.exception("a commit failed")
+        error = await self._offloaded(commit)
+        if error is not None:
+            log.error("a commit failed", exc_info=error)
             self.failed = str(error)
             self._failing.set()
             return error

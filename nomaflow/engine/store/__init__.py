@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nomaflow.engine.change import Change, Row
 from nomaflow.engine.rows import naive
+from nomaflow.engine.store import pruning
 from nomaflow.engine.store.connection import Connection
 from nomaflow.engine.store.file import SCHEMA_VERSION, StoreError, connect
 from nomaflow.engine.store.reading import Reading
@@ -52,6 +53,11 @@ class Store(Reading, Timing):
         """Delete keys and sessions that no longer count."""
         self._connection.write("DELETE FROM idempotency WHERE created_at < ?", [naive(keys_before)])
         self._connection.write("DELETE FROM session WHERE expires_at < ?", [naive(sessions_before)])
+
+    def prune(self, before: datetime, failed_before: datetime, limit: int) -> int:
+        """Delete at most `limit` runs that ended before an instant (FAILED ones: before another), with all that is
+        theirs. Never one that has not ended, nor the newest of its job; how many were deleted."""
+        return pruning.prune(self._connection, before, failed_before, limit)
 
     def _check_version(self) -> None:
         found = int(self._one("SELECT value FROM meta WHERE name = 'schema_version'")[0])

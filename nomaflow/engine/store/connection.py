@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -31,6 +32,11 @@ class Connection:
     def write(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Run a statement on the writer's connection."""
         self.db.execute(sql, values).fetchall()
+
+    def roll_back(self) -> None:
+        """Take back the transaction, if there still is one: a commit that fails ends it by itself."""
+        with suppress(duckdb.TransactionException):
+            self.db.rollback()
 
     def close(self) -> None:
         """Close the file; what was committed is in it."""

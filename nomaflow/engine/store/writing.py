@@ -110,7 +110,7 @@ class Writing:
         except BaseException:
             for appender in self._appenders.values():
                 appender.clear()
-            db.rollback()
+            self._connection.roll_back()
             raise
         return seq
 

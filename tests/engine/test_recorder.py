@@ -1,0 +1,114 @@
+"""The store's one writer: what it writes, in which order, and what it does between two commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from nomaflow.engine.change import Change, Happened
+from nomaflow.engine.feed import Feed
+from nomaflow.engine.recorder import Offload, Recorder
+from nomaflow.engine.store import Store
+from nomaflow.errors import NotReadyError
+from tests.engine.world import START
+
+
+def event(reason: str) -> Change:
+    """A change that can be told from others."""
+    return Change(events=[Happened(START, "job", "job", reason=reason)])
+
+
+def reasons(store: Store) -> list[str]:
+    """The recorded events, in order."""
+    return [row[0] for row in store._all("SELECT reason FROM event ORDER BY seq")]
+
+
+@dataclass
+class Bench:
+    """A recorder on a real store."""
+
+    store: Store
+    recorder: Recorder
+    calls: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def recording(path: Path, offload: Offload | None = None) -> AsyncIterator[Bench]:
+    """A recorder until the block ends; closed then, with all that was handed in on disk."""
+    store = Store(path / "runs.duckdb")
+    recorder = Recorder(store, Feed(store.epoch, store.seq), offload)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(recorder.run)
+        try:
+            yield Bench(store, recorder)
+        finally:
+            recorder.close()
+    store.close()
+
+
+async def test_a_call_comes_after_what_was_handed_in_before_it(tmp_path: Path) -> None:
+    """It sees those changes on disk, and what it gives back is the answer."""
+    async with recording(tmp_path) as here:
+        for number in range(3):
+            here.recorder.submit(event(str(number)))
+        assert await here.recorder.ask(reasons) == ["0", "1", "2"]
+
+
+async def test_no_commit_runs_during_a_call(tmp_path: Path) -> None:
+    """What is handed in meanwhile waits for its end."""
+    async with recording(tmp_path) as here, trio.open_nursery() as nursery:
+        begun, go_on = trio.Event(), trio.Event()
+
+        def slow(store: Store) -> list[str]:
+            trio.from_thread.run_sync(begun.set)
+            trio.from_thread.run(go_on.wait)
+            return reasons(store)
+
+        async def ask() -> None:
+            assert await here.recorder.ask(slow) == []
+
+        nursery.start_soon(ask)
+        await begun.wait()
+        ticket = here.recorder.submit(event("later"))
+        await trio.testing.wait_all_tasks_blocked()
+        go_on.set()
+        await ticket.wait_durable()
+        assert reasons(here.store) == ["later"]
+
+
+async def test_what_a_call_raises_is_raised_to_who_asked(tmp_path: Path) -> None:
+    """The recorder goes on."""
+
+    def fails(store: Store) -> None:
+        raise LookupError("not there")
+
+    async with recording(tmp_path) as here:
+        with pytest.raises(LookupError, match="not there"):
+            await here.recorder.ask(fails)
+        assert here.recorder.failed is None
+        await here.recorder.record(event("next"))
+        assert reasons(here.store) == ["next"]
+
+
+async def test_a_call_that_nobody_awaits_is_made_all_the_same(tmp_path: Path) -> None:
+    """Who asked may be canceled, and the recorder be closed, before its turn comes."""
+    made = []
+    async with recording(tmp_path) as here:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await here.recorder.ask(lambda store: made.append(store.seq))
+    assert made == [0]
+
+
+async def test_a_closed_recorder_takes_no_call(tmp_path: Path) -> None:
+    """The engine is stopping."""
+    async with recording(tmp_path) as here:
+        pass
+    with pytest.raises(NotReadyError, match="stopping"):
+        await here.recorder.ask(reasons)
