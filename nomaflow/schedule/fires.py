@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from nomaflow.definitions.job import check_timezone
+from nomaflow.schedule import clock_notes
 from nomaflow.schedule.wall_times import WallTimes
-from nomaflow.schedule.zone import DAY, FIRST, LAST, WIDEST_OFFSET, Stretch, instant, seconds, zone
+from nomaflow.schedule.zone import DAY, FIRST, LAST, WIDEST_OFFSET, Stretch, instant, seconds, whole_minute, zone
 
 HORIZON = 50 * 366 * DAY
 """Seconds; what does not come within 50 years never comes."""
@@ -80,41 +81,11 @@ class Cron:
 
     def note(self, fire: datetime) -> str | None:
         """What is odd about a fire: its time was moved out of a gap, or comes twice on that day."""
-        second = seconds(fire)
-        if not self.zone.changes(second - _REACH, second + _REACH):
-            return None
-        stretch = self.zone.stretch(second)
-        wall = second + stretch.offset
-        if missing := self._missing(stretch, wall):
-            verb = "also stands for" if self.wall.count(wall, wall + 1) else "moved from"
-            return f"{verb} {missing}"
-        if wall < stretch.shown:
-            return f"{self._told(second)}, the second of two"
-        following = self.zone.stretch(stretch.ends)
-        if following.first_wall <= wall < following.shown:
-            return f"{self._told(second)}, the first of two"
-        return None
+        return clock_notes.note(self.wall, self.zone, seconds(fire))
 
-    def _missing(self, stretch: Stretch, wall: int) -> str | None:
-        """The times of day that a fire stands for since they were skipped, with the words that follow."""
-        gap, end = stretch.shown, stretch.first_wall
-        if self.wall.is_star or not gap < end or not _whole_minute(end) <= wall < _whole_minute(end) + 60:
-            return None
-        walls = [skipped for skipped in self.wall.ascending(gap, end) if (skipped - wall) % 60 == 0]
-        if not walls:
-            return None
-        times = [self._time(skipped) for skipped in walls]
-        listed = " and ".join(times) if len(times) < 3 else f"{times[0]} … {times[-1]}"
-        verb = "does not exist" if len(times) == 1 else "do not exist"
-        day = _day(walls[0])
-        return f"{listed}, which {verb} on that day" if day == _day(wall) else f"{listed} on {day}, which {verb} there"
-
-    def _told(self, second: int) -> str:
-        """The time of day with the zone's word for it, which tells apart two that look the same."""
-        return f"{self._time(second + self.zone.stretch(second).offset)} {self.zone.abbreviation(second)}"
-
-    def _time(self, wall: int) -> str:
-        return instant(wall).strftime("%H:%M" if tuple(self.wall.seconds) == (0,) else "%H:%M:%S")
+    def clock_changes(self, after: datetime, until: datetime) -> Iterator[str]:
+        """A sentence for each change of the zone's clocks that bears on it, after `after` and up to `until`."""
+        return clock_notes.changes(self.wall, self.zone, seconds(after) + 1, seconds(until))
 
     def _ascending(self, first: int, last: int) -> Iterator[int]:
         first, last = _within(first, last)
@@ -175,7 +146,7 @@ class Cron:
             kept.add(wall % 60)
             if len(kept) == len(self.wall.seconds):
                 break
-        minute = _whole_minute(end)
+        minute = whole_minute(end)
         walls = [minute + second for second in sorted(kept)]
         return [wall - stretch.offset for wall in walls if not self.wall.count(wall, wall + 1)]
 
@@ -183,12 +154,3 @@ class Cron:
 def _within(first: int, last: int) -> tuple[int, int]:
     """The part of a span that calendars are sure of."""
     return max(first, FIRST), min(last, LAST)
-
-
-def _whole_minute(second: int) -> int:
-    """The first whole minute that is not before."""
-    return -(-second // 60) * 60
-
-
-def _day(wall: int) -> str:
-    return f"{instant(wall):%-d %b %Y}"

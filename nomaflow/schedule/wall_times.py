@@ -18,6 +18,7 @@ from nomaflow.definitions.cron import normalise
 from nomaflow.schedule.zone import DAY
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+_COMMON_YEAR = 2001
 _WHOLE = (range(60), range(24), range(1, 32), range(1, 13), range(7), range(60))
 
 
@@ -84,6 +85,12 @@ class WallTimes:
         head = self.per_day - self._before(start - first * DAY) if self._on(first) else 0
         tail = self._before(stop - last * DAY) if self._on(last) else 0
         return head + whole + tail
+
+    def missing_day(self) -> int | None:
+        """The first of its days of the month, where some of its months are too short for that one."""
+        first = min(self.days, default=0)
+        is_missing = not self.on_last_day and any(monthrange(_COMMON_YEAR, month)[1] < first for month in self._months)
+        return first if is_missing else None
 
     def _before(self, second: int) -> int:
         """How many there are on a day that fits, before a second of the day."""

@@ -142,6 +142,11 @@ def instant(second: int) -> datetime:
     return _EPOCH + timedelta(seconds=second)
 
 
+def whole_minute(second: int) -> int:
+    """The first whole minute that is not before a second."""
+    return -(-second // 60) * 60
+
+
 def year_of(second: int) -> int:
     """The year of a second since 1970."""
     return date.fromordinal(_EPOCH_DAY + second // DAY).year
