@@ -13,9 +13,10 @@ from typing import Any, Concatenate, Self, Unpack
 import httpx
 
 from nomaflow import wire
-from nomaflow.client import calls
-from nomaflow.client.calls import Call, RunFilter
+from nomaflow.client import calls, launches
+from nomaflow.client.calls import RunFilter
 from nomaflow.client.connection import TIMEOUT, Surface, connect
+from nomaflow.client.request import Call
 from nomaflow.client.stream import (
     SILENCE_SECONDS,
     Following,
@@ -98,9 +99,11 @@ class Client:
     check_job = _verb(calls.check_job)
     enable = _verb(calls.enable)
     disable = _verb(calls.disable)
-    form = _verb(calls.form)
-    plan = _verb(calls.plan)
-    launch = _verb(calls.launch)
+    form = _verb(launches.form)
+    plan = _verb(launches.plan)
+    launch = _verb(launches.launch)
+    replay = _verb(launches.replay)
+    replay_plan = _verb(launches.replay_plan)
     why = _verb(calls.why)
     durations = _verb(calls.durations)
     runs_page = _verb(calls.runs_page)

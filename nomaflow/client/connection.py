@@ -13,7 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from nomaflow import wire
-from nomaflow.client.calls import V1, Call
+from nomaflow.client.request import V1, Call
 from nomaflow.errors import (
     Detail,
     EngineFailedError,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from nomaflow import wire
-from nomaflow.client.calls import V1, path_part
+from nomaflow.client.request import V1, path_part
 from nomaflow.errors import EngineFailedError, EngineUnreachableError, NomaflowError
 
 SILENCE_SECONDS = 45.0

@@ -7,7 +7,7 @@ grow, so a client ignores what it does not know.
 from __future__ import annotations
 
 from nomaflow.launch.form import Form
-from nomaflow.launch.overrides import Launch, LogLevel, Overrides
+from nomaflow.launch.overrides import Launch, LogLevel, Overrides, Replay
 from nomaflow.launch.plan import Plan
 from nomaflow.wire.base import (
     ErrorBody,
@@ -103,6 +103,7 @@ __all__ = [
     "Receipt",
     "RecentRun",
     "ReloadResult",
+    "Replay",
     "Run",
     "RunState",
     "RunSummary",

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import JsonValue
 
-from nomaflow.client import AsyncClient, Client, Reset, calls
+from nomaflow.client import AsyncClient, Client, Reset, calls, launches
 from nomaflow.errors import (
     BadRequestError,
     EngineFailedError,
@@ -226,7 +226,7 @@ def test_both_clients_have_every_verb() -> None:
     assert {name: list(signature.parameters) for name, signature in blocking.items()} == {
         name: list(signature.parameters) for name, signature in asynchronous.items()
     }
-    described = inspect.getmembers(calls, inspect.isfunction)
+    described = [*inspect.getmembers(calls, inspect.isfunction), *inspect.getmembers(launches, inspect.isfunction)]
     names = {name for name, function in described if "Call[" in str(inspect.signature(function).return_annotation)}
     assert {name for name in names if not name.startswith("_")} <= set(blocking)
     assert all(getattr(Client, name).__doc__ for name in blocking)
