@@ -11,8 +11,9 @@ from itertools import islice
 from nomaflow.schedule.fires import HORIZON, Cron
 from nomaflow.schedule.words import words
 
-__all__ = ["Cron", "Preview", "compiled", "preview", "words"]
+__all__ = ["Cron", "Preview", "changes_told", "compiled", "preview", "words"]
 
+EITHER_DAY = "Day of month and day of week are both given: it fires on each day that fits one of them."
 YEAR = timedelta(days=366)
 MAX_CHANGES = 6
 """So many changes of the clocks are told; there are two a year."""
@@ -52,17 +53,21 @@ def preview(cron: str, timezone: str, count: int, after: datetime) -> Preview:
     return Preview(fires, words(cron), tuple(_notes(rule, fires, after)))
 
 
+def changes_told(rule: Cron, after: datetime, until: datetime) -> Iterator[str]:
+    """What the first changes of the clocks do to a rule after `after` and up to `until`."""
+    changes = rule.clock_changes(after, until)
+    yield from islice(changes, MAX_CHANGES)
+    if next(changes, None):
+        yield "Later changes of the clocks are not listed."
+
+
 def _notes(rule: Cron, fires: tuple[datetime, ...], after: datetime) -> Iterator[str]:
     if rule.wall.either_day:
-        yield "Day of month and day of week are both given: it fires on each day that fits one of them."
+        yield EITHER_DAY
     yield from _rare(rule, after)
     # A time of day that is moved is worth a word long before; that an hour goes missing every few minutes' job is not.
     last = max(fires, default=after)
-    until = last if rule.wall.is_star else max(last, after + YEAR)
-    changes = list(islice(rule.clock_changes(after, until), MAX_CHANGES + 1))
-    yield from changes[:MAX_CHANGES]
-    if len(changes) > MAX_CHANGES:
-        yield "Later changes of the clock are not listed."
+    yield from changes_told(rule, after, last if rule.wall.is_star else max(last, after + YEAR))
 
 
 def _rare(rule: Cron, after: datetime) -> Iterator[str]:

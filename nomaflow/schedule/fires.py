@@ -51,6 +51,11 @@ class Cron:
         """How many fires a day of 24 hours has, where it has any."""
         return self.wall.per_day
 
+    @property
+    def most_per_day(self) -> int:
+        """More fires than this no day has, however the clocks are changed on it."""
+        return 2 * self.per_day if self.wall.is_star else self.per_day + len(self.wall.seconds)
+
     def fires(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """The fires after `after` and up to `until`, in order, each worked out when it is asked for."""
         return map(instant, self._ascending(seconds(after) + 1, seconds(until)))

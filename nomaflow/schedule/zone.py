@@ -76,6 +76,14 @@ class Zone:
             self.stretch(change) for year in years for change, *_ in self._changes_of(year) if since <= change < until
         ]
 
+    def day_begins(self, day: int) -> int:
+        """The first UTC second of a day, by its number since 1970 on the wall."""
+        midnight = day * DAY
+        stretch = self.stretch(midnight - WIDEST_OFFSET - DAY)
+        while stretch.end_wall <= midnight:
+            stretch = self.stretch(stretch.ends)
+        return max(stretch.begins, midnight - stretch.offset)
+
     def abbreviation(self, second: int) -> str:
         """What the zone calls its time then: `CEST`, or `+11` where it has no letters."""
         return datetime.fromtimestamp(second, self.info).strftime("%Z")

@@ -1,0 +1,65 @@
+"""The fires to come as a calendar shows them: one by one, or one bar for a day that has very many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nomaflow.schedule.fires import Cron
+from nomaflow.schedule.zone import DAY, instant, seconds
+
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DueSlot:
+    """One fire to come, or `count` of them on one day, from `scheduled_at` to `until_at`.
+
+    `note` says what a change of the clocks does to it.
+    """
+
+    scheduled_at: datetime
+    until_at: datetime | None = None
+    count: int = 1
+    note: str | None = None
+
+
+def due(cron: Cron, after: datetime, until: datetime, dense: int = 24) -> list[DueSlot]:
+    """The fires after `after` and up to `until`, in order.
+
+    A day of the schedule's zone with more than `dense` fires becomes one slot, for those of its fires that lie between
+    the two instants.
+    """
+    if cron.most_per_day <= dense:
+        return list(_one_by_one(cron, after, until))
+    slots: list[DueSlot] = []
+    while (first := next(cron.fires(after, until), None)) is not None:
+        begins, ends = _day_around(cron, first)
+        last = min(until, ends - _SECOND)
+        if cron.count(begins - _SECOND, ends - _SECOND) > dense:
+            slots.append(_bar(cron, begins, first, last))
+        else:
+            slots.extend(_one_by_one(cron, after, last))
+        after = last
+    return slots
+
+
+def _one_by_one(cron: Cron, after: datetime, until: datetime) -> Iterator[DueSlot]:
+    return (DueSlot(fire, note=cron.note(fire)) for fire in cron.fires(after, until))
+
+
+def _bar(cron: Cron, begins: datetime, first: datetime, last: datetime) -> DueSlot:
+    (until,) = cron.newest(1, first - _SECOND, last)
+    count = cron.count(first - _SECOND, last)
+    return DueSlot(first, until, count, " ".join(cron.clock_changes(begins - _SECOND, last)) or None)
+
+
+def _day_around(cron: Cron, fire: datetime) -> tuple[datetime, datetime]:
+    """Where the fire's day begins and the next one does, in the zone of the schedule."""
+    second = seconds(fire)
+    day = (second + cron.zone.stretch(second).offset) // DAY
+    # A clock that goes back over midnight shows the old day once more; the new one has begun.
+    while (ends := cron.zone.day_begins(day + 1)) <= second:
+        day += 1
+    return instant(cron.zone.day_begins(day)), instant(ends)
