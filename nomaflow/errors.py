@@ -9,7 +9,8 @@
       HomeHeldError  PortTakenError                      raised before anything is served
 
 Each class has a stable `code` and an HTTP `status`; the engine sends both and the client raises the same class again.
-What a step raises is not in this tree: it is data of its run.
+What a step raises is not in this tree: it is data of its run. Two of those errors are ours: a step raises `NoRetry` or
+`RetryAfter` to say whether it is tried again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import Any, ClassVar, NotRequired, TypedDict
 
 
 class Detail(TypedDict):
-    """One thing that is wrong: a sentence, and where it stands."""
+    """One thing that is wrong: a sentence, and where it stands. `position` is a character of a search, from 1 on."""
 
     message: str
     path: NotRequired[str]
     line: NotRequired[int]
+    position: NotRequired[int]
     run_id: NotRequired[str]
     current: NotRequired[str]
     given: NotRequired[str]
@@ -167,6 +169,26 @@ class PortTakenError(NomaflowError):
     """Something else listens on the port."""
 
     code, status = "port_taken", 503
+
+
+class NoRetry(Exception):
+    """A step raises it where another try would not help: it has failed, whatever its `retry` says.
+
+        raise nomaflow.NoRetry("the period is closed")
+    """
+
+
+class RetryAfter(Exception):
+    """A step raises it where another try makes sense, but not before so many seconds.
+
+        raise nomaflow.RetryAfter(120, "the service is being updated")
+
+    The job's `retry` says how many tries there are, and its `max_seconds` how long the wait may be.
+    """
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(message or f"to be tried again after {seconds:g} s")
+        self.seconds = float(seconds)
 
 
 def by_code() -> dict[str, type[NomaflowError]]:

@@ -78,6 +78,7 @@ class ErrorDetail(Given):
     message: str
     path: str | None = None
     line: int | None = None
+    position: int | None = None
     run_id: str | None = None
     current: str | None = None
     given: str | None = None
