@@ -1,22 +1,23 @@
 """A run store as years of work leave it: as many runs as asked for, made by DuckDB itself, always the same ones.
 
-Two hundred jobs of one to nine steps, five on average; a few run all the time and most of them rarely. Of a hundred runs
-93 end well, 5 fail and 2 are canceled; most are fired by a schedule. Values are mostly the saved ones of the job; each
-run by hand carries a ticket that no other run has, so that a rare value can be looked for.
+Two hundred jobs of one to nine steps, five on average; a few run all the time and most of them rarely. Of a hundred
+runs 93 end well, 5 fail and 2 are canceled; most are fired by a schedule. Values are mostly the saved ones of the job;
+each run by hand carries a ticket that no other run has, so that a rare value can be looked for.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
+from nomaflow.engine.rows import naive
 from nomaflow.engine.store import Store
 
-END = datetime(2026, 11, 20, 12)
+END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAYS = 90
 JOBS = 200
 
@@ -119,8 +120,8 @@ SELECT
     if(state = 'SUCCEEDED' OR position <= stopped_at, finished_at, NULL) AS finished_at,
     if(state = 'SUCCEEDED' OR position < stopped_at, (h >> 20) % 100000, NULL) AS rows_affected,
     if(state = 'FAILED' AND position = stopped_at,
-        printf('{"type":"OperationalError","message":"%s","traceback":"Traceback (most recent call last):\\n"}', message),
-        NULL) AS error
+        printf('{"type":"OperationalError","message":"%s","traceback":"Traceback (most recent call last):\\n"}',
+            message), NULL) AS error
 FROM made, generate_series(0, steps - 1) AS series(position)
 ORDER BY i, position
 """
@@ -178,7 +179,7 @@ def build(path: Path, *, runs: int, lines: int = 0, events: bool = True) -> None
     """
     Store(path).close()
     with duckdb.connect(str(path), config={"memory_limit": "2GB"}) as db:
-        start = END - timedelta(days=DAYS)
+        start = naive(END - timedelta(days=DAYS))
         made = {"jobs": JOBS, "runs": runs, "start": start, "span_ms": DAYS * 86_400_000}
         db.execute(_RUNS, made).fetchall()
         db.execute(_RUN).fetchall()
