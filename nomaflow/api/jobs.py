@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import datetime
 from typing import Annotated, Literal
@@ -10,8 +9,8 @@ from typing import Annotated, Literal
 from fastapi import Body, Header, Query, Response
 
 from nomaflow.api.gate import Call, CallIn, api_router, refusals
+from nomaflow.api.idempotency import IdempotencyKey, accepted, idempotency
 from nomaflow.api.policy import V1
-from nomaflow.api.port import Idempotency
 from nomaflow.api.strict_json import StrictRequest
 from nomaflow.definitions.record import JOB_ID_PATTERN
 from nomaflow.errors import (
@@ -43,8 +42,6 @@ router = api_router("jobs")
 
 Search = Annotated[str | None, Query(max_length=200)]
 IfMatch = Annotated[str | None, Header()]
-
-MAX_KEY = 128
 
 
 @router.get(f"{V1}/jobs")
@@ -118,12 +115,10 @@ async def toggle_job(call: CallIn, job_id: str, toggle: Toggle, response: Respon
     return for_person(call, card)
 
 
-@router.get(f"{V1}/jobs/{{job_id}}/form", responses=refusals(501))
+@router.get(f"{V1}/jobs/{{job_id}}/form", responses=refusals(409))
 async def read_form(call: CallIn, job_id: str, replay_of: Annotated[str | None, Query(max_length=64)] = None) -> Form:
-    """The Run-with-parameters form that every surface draws."""
-    if replay_of is not None:
-        raise NotBuiltError("a form that an earlier run fills in (`replay_of`) is not built in this version")
-    return call.engine.form(job_id)
+    """The Run-with-parameters form that every surface draws; with `replay_of`, the values of that run in it."""
+    return call.engine.form(job_id) if replay_of is None else await call.engine.replay_form(job_id, replay_of)
 
 
 @router.post(f"{V1}/jobs/{{job_id}}/plan", responses=refusals(409))
@@ -139,22 +134,12 @@ async def launch_run(
     launch: Annotated[Launch, Body()],
     request: StrictRequest,
     response: Response,
-    idempotency_key: Annotated[str | None, Header()] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Run:
     """Start a run; recorded when this answers. The same `Idempotency-Key` gives the same run for 24 hours."""
-    idempotency = None
-    if idempotency_key is not None:
-        idempotency = Idempotency(
-            account=call.identity.account,
-            route=f"POST /jobs/{job_id}/runs",
-            key=_key(idempotency_key),
-            body_hash=hashlib.sha256(request.canonical).hexdigest(),
-        )
-    run, replayed = await call.engine.launch(job_id, launch, call.actor, idempotency)
-    response.headers["Location"] = f"{V1}/runs/{run.id}"
-    if replayed:
-        response.headers["Idempotent-Replay"] = "true"
-    return run
+    known_by = idempotency(call, f"POST /jobs/{job_id}/runs", idempotency_key, request)
+    run, is_known = await call.engine.launch(job_id, launch, call.actor, known_by)
+    return accepted(run, is_known, response)
 
 
 @router.get(f"{V1}/jobs/{{job_id}}/why")
@@ -202,12 +187,6 @@ def etag_of(if_match: str | None, job_id: str) -> str:
 def _tagged(document: JobDocument, response: Response) -> JobDocument:
     response.headers["ETag"] = f'"{document.etag}"'
     return document
-
-
-def _key(given: str) -> str:
-    if not 1 <= len(given) <= MAX_KEY or not given.isascii() or not given.isprintable():
-        raise BadRequestError(f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters")
-    return given
 
 
 def _mentions(card: JobCard, text: str) -> bool:

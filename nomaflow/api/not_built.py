@@ -23,7 +23,6 @@ _FEATURES: dict[str, tuple[str, ...]] = {
         "GET /jobs/{job_id}/history",
         "POST /jobs/{job_id}/history/{etag}/restore",
     ),
-    "Replaying a run": ("POST /runs/{run_id}/replay",),
     "Comparing two runs": ("GET /runs/{run_id}/compare/{other}",),
     "Artifacts of runs": ("GET /runs/{run_id}/artifacts/{name}",),
     "SQL over the run history": ("POST /query",),

@@ -71,6 +71,7 @@ RULES: dict[str, Rule] = {
     f"GET {V1}/runs/{{run_id}}/compare/{{other}}": _run("viewer"),
     f"POST {V1}/runs/{{run_id}}/cancel": _run("operator"),
     f"POST {V1}/runs/{{run_id}}/replay": _run("operator"),
+    f"POST {V1}/runs/{{run_id}}/replay/plan": _run("operator"),
     f"GET {V1}/runs/{{run_id}}/logs": _run("viewer"),
     f"GET {V1}/runs/{{run_id}}/logs/stream": _run("viewer"),
     f"GET {V1}/runs/{{run_id}}/logs.txt": _run("viewer"),

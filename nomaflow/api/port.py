@@ -23,6 +23,7 @@ from nomaflow.wire import (
     Page,
     Plan,
     ReloadResult,
+    Replay,
     Run,
     RunSummary,
     StepTypeInfo,
@@ -69,6 +70,15 @@ class Engine(Protocol):
         self, job_id: str, launch: Launch, actor: Actor, idempotency: Idempotency | None
     ) -> tuple[Run, bool]:
         """Start a run. The flag says that an earlier launch with the same key is given back."""
+
+    async def replay_form(self, job_id: str, run_id: str) -> Form:
+        """The job's form with the values of a run of it that is over."""
+
+    async def replay_plan(self, run_id: str, replay: Replay) -> Plan: ...
+    async def replay(
+        self, run_id: str, replay: Replay, actor: Actor, idempotency: Idempotency | None
+    ) -> tuple[Run, bool]:
+        """Run an ended run again. The flag is as for a launch."""
 
     def why(self, job_id: str) -> Why: ...
     async def durations(self, job_id: str, limit: int) -> list[Duration]: ...

@@ -1,4 +1,4 @@
-"""Runs: the list, one run whole, and its cancel."""
+"""Runs: the list, one run whole, its cancel and its replay."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Body, Query, Response
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from nomaflow.api.gate import Call, CallIn, api_router, named_run, refusals
+from nomaflow.api.idempotency import IdempotencyKey, accepted, idempotency
 from nomaflow.api.policy import V1
 from nomaflow.api.port import RunQuery
+from nomaflow.api.strict_json import StrictRequest
 from nomaflow.definitions.record import JOB_ID_PATTERN
 from nomaflow.errors import InvalidError, NotBuiltError
-from nomaflow.wire import Cancel, Page, Run, RunState, RunSummary
+from nomaflow.wire import Cancel, Page, Plan, Replay, Run, RunState, RunSummary
 
 router = api_router("runs")
 
@@ -70,6 +72,27 @@ async def read_run(call: CallIn, run_id: str) -> Run:
 async def cancel_run(call: CallIn, run_id: str, cancel: Cancel) -> Run:
     """Ask a run to stop; twice is the same as once."""
     return await call.engine.cancel(run_id, call.actor, force=cancel.force, reason=cancel.reason)
+
+
+@router.post(f"{V1}/runs/{{run_id}}/replay", status_code=202, responses=refusals(409))
+async def replay_run(
+    call: CallIn,
+    run_id: str,
+    replay: Annotated[Replay, Body()],
+    request: StrictRequest,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Run:
+    """Run an ended run again with its values; what is named in the body is changed. Keys are as for a launch."""
+    known_by = idempotency(call, f"POST /runs/{run_id}/replay", idempotency_key, request)
+    run, is_known = await call.engine.replay(run_id, replay, call.actor, known_by)
+    return accepted(run, is_known, response)
+
+
+@router.post(f"{V1}/runs/{{run_id}}/replay/plan", responses=refusals(409))
+async def plan_replay(call: CallIn, run_id: str, replay: Replay) -> Plan:
+    """A dry replay: what would run, what is kept, and where each value comes from."""
+    return await call.engine.replay_plan(run_id, replay)
 
 
 def _jobs(call: Call, job: str | None) -> frozenset[str] | None:

@@ -36,6 +36,7 @@ from nomaflow.wire import (
     Page,
     Plan,
     ReloadResult,
+    Replay,
     Run,
     RunState,
     RunSummary,
@@ -60,6 +61,9 @@ def run(run_id: str, job_id: str, state: RunState = RunState.SUCCEEDED) -> Run:
 def run_id(number: int) -> str:
     """A well-formed run id."""
     return f"run_{number:013d}"
+
+
+RUN_NINE = run_id(9)
 
 
 def line(seq: int, text: str) -> LogLine:
@@ -162,6 +166,20 @@ class ScriptedEngine:
     def form(self, job_id: str) -> Form:
         level = Field(path="log_level", label="Log level", type="choice", choices=["INFO", "DEBUG"])
         return Form(job_id=job_id, etag="e", fires_at_once=True, log_level=level)
+
+    async def replay_form(self, job_id: str, run_id: str) -> Form:
+        self.asked.append(("replay form", job_id, run_id))
+        return self.form(job_id)
+
+    async def replay_plan(self, run_id: str, replay: Replay) -> Plan:
+        self.asked.append(("replay plan", run_id, replay))
+        return Plan(log_level="INFO", steps=[])
+
+    async def replay(
+        self, run_id: str, replay: Replay, actor: Actor, idempotency: Idempotency | None
+    ) -> tuple[Run, bool]:
+        self.asked.append(("replay", run_id, replay, actor, idempotency))
+        return run(RUN_NINE, self.known_runs[run_id].job_id, RunState.QUEUED), self.replayed
 
     def plan(self, job_id: str, launch: Launch) -> Plan:
         return Plan(log_level="INFO", steps=[])

@@ -142,7 +142,6 @@ async def test_a_job_is_switched(stand: Stand) -> None:
     ("method", "path", "body"),
     [
         ("PATCH", JOB, {"enabled": False, "until": "2026-04-01T00:00:00Z"}),
-        ("GET", f"{JOB}/form?replay_of={run_id(1)}", None),
         ("GET", f"{V1}/runs?q=state:failed", None),
     ],
 )

@@ -133,6 +133,7 @@ async def test_from_elsewhere_they_need_a_token(stand: Stand, route: str, peer: 
         ("POST /jobs/{job_id}/runs", "operator"),
         ("POST /runs/{run_id}/cancel", "operator"),
         ("POST /runs/{run_id}/replay", "operator"),
+        ("POST /runs/{run_id}/replay/plan", "operator"),
         ("PATCH /jobs/{job_id}", "operator"),
         ("POST /jobs/{job_id}/skips", "operator"),
         ("POST /jobs", "editor"),

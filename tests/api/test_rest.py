@@ -123,7 +123,6 @@ async def test_the_description_is_complete(stand: Stand) -> None:
     [
         ("GET /schedule?since=2026-01-01T00:00:00Z", "calendar"),
         ("POST /jobs/jde-nightly/skips", "Skipping"),
-        ("POST /runs/run_0000000000001/replay", "Replaying"),
         ("GET /runs/run_0000000000001/compare/run_0000000000002", "Comparing"),
         ("GET /runs/run_0000000000001/artifacts/report.html", "Artifacts"),
         ("POST /query", "SQL"),

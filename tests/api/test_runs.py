@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nomaflow.api.policy import V1
-from nomaflow.api.port import LogQuery, RunQuery
+from nomaflow.api.port import Idempotency, LogQuery, RunQuery
 from nomaflow.engine.model import Actor
-from nomaflow.wire import RunState
+from nomaflow.wire import Replay, RunState
 from tests.api.scripted import NOON, line, run_id
 from tests.api.stand import Stand
 
@@ -71,6 +71,42 @@ async def test_a_cancel_reaches_the_engine(stand: Stand) -> None:
         ("cancel", run_id(1), actor, True, "wrong day"),
         ("cancel", run_id(1), actor, False, None),
     ]
+
+
+async def test_a_replay_is_accepted(stand: Stand) -> None:
+    """202 with the new run; its key is known by the old run and the body's meaning."""
+    body = {"only": "failed", "params": {"a": 1}, "reason": "mended"}
+    headers = {"Idempotency-Key": "k"}
+    answer = await stand.send("POST", f"{RUN}/replay", as_="operator", json=body, headers=headers)
+    assert (answer.status_code, answer.headers["Location"]) == (202, f"{V1}/runs/{run_id(9)}")
+    [(verb, asked, replay, actor, idempotency)] = stand.engine.asked
+    assert (verb, asked, replay, actor) == (
+        "replay", run_id(1), Replay.model_validate(body), Actor("operator", "api")
+    )  # fmt: skip
+    assert idempotency == Idempotency("operator", f"POST /runs/{run_id(1)}/replay", "k", idempotency.body_hash)
+    stand.engine.replayed = True
+    answer = await stand.send("POST", f"{RUN}/replay", as_="operator", headers=headers)
+    assert answer.headers["Idempotent-Replay"] == "true"
+
+
+async def test_a_dry_replay_and_a_replay_s_form_reach_the_engine(stand: Stand) -> None:
+    """The plan for who may replay, the form for who may look."""
+    answer = await stand.send("POST", f"{RUN}/replay/plan", as_="operator", json={"from_step": "load"})
+    assert answer.json() == {"log_level": "INFO", "steps": []}
+    form = f"{V1}/jobs/jde-nightly/form?replay_of={run_id(1)}"
+    assert (await stand.send("GET", form, as_="viewer")).json()["job_id"] == "jde-nightly"
+    assert stand.engine.asked == [
+        ("replay plan", run_id(1), Replay(from_step="load")),
+        ("replay form", "jde-nightly", run_id(1)),
+    ]
+
+
+@pytest.mark.parametrize("body", [{"only": "all"}, {"from_step": ""}, {"step": "load"}, {"only": ["failed"]}])
+async def test_a_replay_of_nonsense_does_not_reach_the_engine(stand: Stand, body: dict[str, object]) -> None:
+    """422 before anything is looked at."""
+    for under in ("replay", "replay/plan"):
+        assert (await stand.send("POST", f"{RUN}/{under}", json=body)).status_code == 422
+    assert not stand.engine.asked
 
 
 async def test_a_log_query_reaches_the_engine_whole(stand: Stand) -> None:
