@@ -3,7 +3,7 @@
     options.py    what commands share: where the engine is, JSON or tables
     homes.py      init, check, serve, up; accounts.py
     jobs.py       jobs, enable, disable, why, connectors, reload
-    launching.py  run, plan: values from text, by the types of the job's form
+    launching.py  run, plan, replay: values from text, by the types of the job's form
     runs.py       runs, logs, cancel; details.py: show; follow.py: a run as it goes
     show.py       tables, times, colours, and text that cannot move the cursor
 

@@ -1,4 +1,4 @@
-"""`run` and `plan`: values from text, by the types of the job's form; the form itself says what has changed."""
+"""`run`, `plan` and `replay`: values from text, by the types of the form; the form itself says what has changed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, known_job, open_client, print_json
+from nomaflow.cli.options import AsJson, HomeFolder, RunName, Token, Url, known_job, open_client, print_json
+from nomaflow.cli.runs import resolve
 from nomaflow.cli.show import Listing, folded, shown, state_text, why_skipped
 from nomaflow.errors import InvalidError
 
 if TYPE_CHECKING:
     from nomaflow.launch.form import Field, Form
     from nomaflow.launch.overrides import Overrides
-    from nomaflow.wire import Plan
+    from nomaflow.wire import Plan, Run
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Params = Annotated[list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="Change a parameter.")]
@@ -26,6 +27,18 @@ StepParams = Annotated[
 Skip = Annotated[list[str] | None, typer.Option("--skip", metavar="STEP", help="Leave a step out.")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="STEP", help="Run this step alone; may be repeated.")]
 Level = Annotated[str | None, typer.Option("--log-level", metavar="INFO|DEBUG", help="How much this run logs.")]
+
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show the log until the run is over.")]
+Reason = Annotated[str | None, typer.Option(help="Why; kept with the run.")]
+From = Annotated[str | None, typer.Option("--from", metavar="STEP", help="Begin with this step; keep those before it.")]
+OnlyThose = Annotated[
+    str | None,
+    typer.Option(
+        "--only", metavar="failed|skipped", help="Run what did not succeed, or what was skipped; keep the rest."
+    ),
+]
+
+NARROWINGS = ("failed", "skipped")
 
 _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -37,8 +50,8 @@ def run(
     skip: Skip = None,
     only: Only = None,
     log_level: Level = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the log until the run is over.")] = False,
-    reason: Annotated[str | None, typer.Option(help="Why; kept with the run.")] = None,
+    follow: Follow = False,
+    reason: Reason = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")] = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -86,6 +99,50 @@ def plan(
         print_json(planned)
     else:
         _print_plan(planned)
+
+
+def replay(
+    run: RunName,
+    from_step: From = None,
+    only: OnlyThose = None,
+    param: Params = None,
+    step: StepParams = None,
+    skip: Skip = None,
+    log_level: Level = None,
+    follow: Follow = False,
+    reason: Reason = None,
+    dry_run: Annotated[
+        bool, typer.Option("--plan", "--dry-run", help="Show what would run and what is kept, and run nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+    home: HomeFolder = Path(),
+) -> int:
+    """Run an ended run again, with its values. What is left out keeps the output that it had."""
+    if only is not None and only not in NARROWINGS:
+        raise InvalidError(f"--only must be one of {', '.join(NARROWINGS)}, not {only!r}")
+    with open_client(url, token, home) as client:
+        old = client.run(resolve(client, run))
+        form = client.form(old.job_id, replay_of=old.id)
+        changes = changes_of(form, param, step, skip, None, log_level)
+        narrowed: Any = {"from_step": from_step, "only": only}
+        if dry_run:
+            planned = client.replay_plan(old.id, changes, **narrowed)
+            print_json(planned) if as_json else _print_plan(planned)
+            return 0
+        started = client.replay(old.id, changes, definition=form.etag, reason=reason, **narrowed)
+        if not as_json:
+            _print_replay(started)
+        if follow:
+            from nomaflow.cli.follow import follow_run
+
+            return follow_run(client, started.id, as_json=as_json)
+    if as_json:
+        print_json(started)
+    else:
+        typer.echo(folded(f"see it with `nomaflow logs -f {started.id}`"))
+    return 0
 
 
 def changes_of(
@@ -207,4 +264,19 @@ def _print_plan(planned: Plan) -> None:
     rows.print()
 
 
-COMMANDS = (run, plan)
+def _print_replay(run: Run) -> None:
+    """What a replay runs, with which values other than the saved ones, and what it keeps."""
+    typer.echo(folded(f"{run.id} of {run.job_id} is {run.state}, a replay of {run.replay_of}"))
+    rows = Listing("STEP", "TYPE", "NOTE", whole=["STEP", "TYPE"])
+    for step in run.plan.steps:
+        values = [
+            f"{name}={json.dumps(planned.value, ensure_ascii=False)} ({planned.origin})"
+            for name, planned in step.kwargs.items()
+            if planned.origin != "saved"
+        ]
+        note = shown(", ".join(values)) if step.runs else why_skipped(step.reason)
+        rows.add(step.name, step.type if step.runs else state_text("Skipped"), note)
+    rows.print()
+
+
+COMMANDS = (run, plan, replay)
