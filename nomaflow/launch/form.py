@@ -7,7 +7,7 @@ replays; its answers go to that run's replay, and again only what differs from w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, Literal
 
@@ -133,10 +133,18 @@ def form(job: Job, *, etag: str, busy_run_id: str | None = None) -> Form:
     )
 
 
-def replay_form(job: Job, old: OldRun, *, today: date, etag: str, busy_run_id: str | None = None) -> Form:
+def replay_form(
+    job: Job,
+    old: OldRun,
+    *,
+    today: date,
+    connectors: Collection[str],
+    etag: str,
+    busy_run_id: str | None = None,
+) -> Form:
     """The form of a job with the values of a run that is over; today's definition says what the fields are."""
     saved = form(job, etag=etag, busy_run_id=busy_run_id)
-    before = shown(job, old, today=today)
+    before = shown(job, old, today=today, connectors=connectors)
 
     def filled(field: Field) -> Field:
         then = before.values[field.path]

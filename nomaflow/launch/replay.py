@@ -7,7 +7,7 @@ left out and had succeeded keeps its output, and its reason names the run that t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
@@ -64,7 +64,7 @@ class OldRun(Protocol):
     def steps(self) -> Sequence[OldStep]: ...
 
 
-def replan(job: Job, old: OldRun, request: Replay, *, today: date) -> Plan:
+def replan(job: Job, old: OldRun, request: Replay, *, today: date, connectors: Collection[str]) -> Plan:
     """The plan of a replay.
 
     A value that is today's saved one has the origin `saved`, any other value of the old plan `replay`. Steps and
@@ -75,6 +75,7 @@ def replan(job: Job, old: OldRun, request: Replay, *, today: date) -> Plan:
         old: the run; its plan holds the days that its date tokens meant, and they stay.
         request: how the replay is narrowed, and what it changes.
         today: the day that date tokens of saved and changed values count from.
+        connectors: those that are there today.
 
     Raises:
         InvalidError: the request does not fit the job or the old run, or nothing would run.
@@ -84,7 +85,7 @@ def replan(job: Job, old: OldRun, request: Replay, *, today: date) -> Plan:
     wrong = [*_narrowing_problems(job, old, request), *problems(job, request)]
     if wrong:
         raise InvalidError(summary(wrong), details=wrong)
-    copy = _Copy(job, old, request, today)
+    copy = _Copy(job, old, request, today, connectors)
     changed = [*copy.gone_steps(), *copy.misfits]
     if changed:
         raise JobChangedError(
@@ -110,13 +111,13 @@ class Shown:
     problems: list[Detail]
 
 
-def shown(job: Job, old: OldRun, *, today: date) -> Shown:
+def shown(job: Job, old: OldRun, *, today: date, connectors: Collection[str]) -> Shown:
     """The old run's values as the fields of today's form have them.
 
     A shared parameter that steps had with different values is shown as the first of them that runs; left as it is, each
     step keeps its own.
     """
-    copy = _Copy(job, old, Replay(), today)
+    copy = _Copy(job, old, Replay(), today, connectors)
     values = {"log_level": _copied_switch(job.log_level, old.plan.log_level)}
     for name in job.params:
         values[f"params.{name}"] = _shared(job, name, copy.steps)
@@ -158,6 +159,7 @@ class _Copy:
     old: OldRun
     request: Replay
     today: date
+    connectors: Collection[str]
     steps: list[PlannedStep] = field(default_factory=list)
     misfits: list[Detail] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
@@ -213,7 +215,7 @@ class _Copy:
         written = _written(self.job, step, name, param, then.value)
         shared = self.job.params.get(name, param)
         is_fixed = (param.is_locked or shared.is_locked) and written is None
-        unfit = _unfit(name, param, then, written)
+        unfit = _unfit(name, param, then, written, self.connectors)
         if matters and unfit and {"path": path, "message": unfit} not in self.misfits:
             self.misfits.append({"path": path, "message": unfit})
         elif matters and is_fixed and path not in self.locked:
@@ -299,7 +301,9 @@ def _left_out(old: OldRun, end: OldStep | None) -> str:
     return KEPT + old.id if end is not None and end.state == "SUCCEEDED" else SKIPPED_DISABLED
 
 
-def _unfit(name: str, param: Param, then: PlannedValue, written: PlannedValue | None) -> str | None:
+def _unfit(
+    name: str, param: Param, then: PlannedValue, written: PlannedValue | None, connectors: Collection[str]
+) -> str | None:
     """Why today's job does not take a value of then."""
     if then.value is None:
         # No value is passed then, as it was then; whether one is required is looked at for the whole plan.
@@ -310,6 +314,8 @@ def _unfit(name: str, param: Param, then: PlannedValue, written: PlannedValue | 
         param.check(then.value)
     except ValueError as error:
         return f"{name} {error}"
+    if param.type == "connector" and then.value not in connectors and not _has_lookup(then.value):
+        return f"{name} names the connector {then.value!r}, which is not there" + near_miss(str(then.value), connectors)
     return None
 
 

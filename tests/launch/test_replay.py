@@ -22,6 +22,7 @@ from tests.launch.jobs import TODAY, job, jobs, python_step, values_for
 THEN = TODAY - timedelta(days=3)
 OLD, OLDER = "run_OLD", "run_OLDER"
 LATER = "an earlier step failed"
+CONNECTORS = ["one", "two"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def ended(plan: Plan, *failed: str, run_id: str = OLD) -> Run:
 
 
 def replayed(of: Job, old: Run, **request: Any) -> Plan:
-    return replan(of, old, Replay.model_validate(request), today=TODAY)
+    return replan(of, old, Replay.model_validate(request), today=TODAY, connectors=CONNECTORS)
 
 
 def refused(of: Job, old: Run, **request: Any) -> NomaflowError:
@@ -281,6 +282,14 @@ def test_a_gone_step_that_was_skipped_is_no_matter() -> None:
             {"path": "steps.a.op_kwargs.n", "message": "n must be text, not 9"},
         ),
         (
+            steps("a", "b", params={"connector": "onee"}),
+            steps("a", "b", params={"connector": "one"}),
+            {
+                "path": "params.connector",
+                "message": "connector names the connector 'onee', which is not there; did you mean \"one\"?",
+            },
+        ),
+        (
             job(python_step("a", n="dev"), python_step("b")),
             job(python_step("a", n={"type": "choice", "default": 1, "choices": [1, 2]}), python_step("b")),
             {"path": "steps.a.op_kwargs.n", "message": "n must be one of 1, 2, not 'dev'"},
@@ -460,7 +469,7 @@ def test_the_log_begins_with_where_the_run_comes_from(request_: dict[str, Any], 
 
 
 def form_of(of: Job, old: Run) -> Form:
-    return replay_form(of, old, today=TODAY, etag="etag")
+    return replay_form(of, old, today=TODAY, connectors=CONNECTORS, etag="etag")
 
 
 def test_the_form_shows_the_values_of_then() -> None:
