@@ -73,7 +73,12 @@ def _checked(name: str, field: str) -> str:
         raise ValueError(f"has `?` in its {name}; write `*`")
     if re.search(r"\d[Ww]", field):
         raise ValueError(f"has `W` in its {name}, which is not known here")
-    return ",".join(_unwrapped(name, item) for item in field.split(","))
+    items = field.split(",")
+    if len(items) > 1 and "*" in items:
+        raise ValueError(f"has `*` beside other values in its {name}; write `*` alone")
+    if name == "day of week" and len({bool(re.search(r"[#lL]", item)) for item in items}) > 1:
+        raise ValueError("joins a weekday with `#` or `L` and one without; give each a schedule of its own")
+    return ",".join(_unwrapped(name, item) for item in items)
 
 
 def _unwrapped(name: str, item: str) -> str:

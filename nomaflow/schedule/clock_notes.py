@@ -41,9 +41,8 @@ def changes(walls: WallTimes, zone: Zone, first: int, last: int) -> Iterator[str
 def _skipped(walls: WallTimes, stretch: Stretch, count: int) -> str:
     gap, end = stretch.shown, stretch.first_wall
     if walls.is_star:
-        return f"On {_day(gap)} the clock goes from {_clock(gap)} to {_clock(end)}: nothing fires between."
-    fires = whole_minute(end)
-    instead = _clock(fires) if _day(fires) == _day(gap) else f"{_clock(fires)} on {_day(fires)}"
+        return f"On {_day(gap)} the clock goes from {_clock(gap)} to {_clock_from(gap, end)}: nothing fires between."
+    instead = _clock_from(gap, whole_minute(end))
     return f"On {_day(gap)} {_ends(walls, gap, end, count)} {_do(count)} not exist: it fires at {instead}."
 
 
@@ -90,6 +89,11 @@ def _time(walls: WallTimes, wall: int) -> str:
 
 def _clock(wall: int, *, with_seconds: bool = False) -> str:
     return instant(wall).strftime("%H:%M:%S" if with_seconds or wall % 60 else "%H:%M")
+
+
+def _clock_from(day: int, wall: int) -> str:
+    """A time, with its date where that is not the day spoken of."""
+    return _clock(wall) if _day(wall) == _day(day) else f"{_clock(wall)} on {_day(wall)}"
 
 
 def _day(wall: int) -> str:
