@@ -139,7 +139,7 @@ def _older(
     if count > 0:
         first = next(slot for slot in cron.fires(after, until) if slot not in skips)
         last = next(slot for slot in reversed(cron.newest(len(skipped) + 1, after, until)) if slot not in skips)
-        reason = f"{_outage(first, now)}; only the newest {MAX_ROWS} slots of such a time are told one by one"
+        reason = f"{_outage(first, now)}; of so many slots only the newest {MAX_ROWS} are told one by one"
         rows.append(Decided(first, "missed", reason, count=count, last_at=last, late=True))
     yield from sorted(rows, key=lambda row: row.scheduled_at)
 
