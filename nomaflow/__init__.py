@@ -1,6 +1,7 @@
 """Nomaflow runs jobs on schedules and on demand, and keeps what happened.
 
-`Client` and `AsyncClient` are the way in from Python; the rest is below.
+`Client` and `AsyncClient` are the way in from Python. A step raises `NoRetry` or `RetryAfter(seconds)` to say whether
+it is tried again. The rest is below.
 """
 
 # The map, from the ground up; a package imports only what stands above it here (pyproject.toml holds them to it):
@@ -28,16 +29,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nomaflow.client import AsyncClient, Client, Reset
-    from nomaflow.errors import NomaflowError
+    from nomaflow.errors import NomaflowError, NoRetry, RetryAfter
 
-__all__ = ["AsyncClient", "Client", "NomaflowError", "Reset"]
+__all__ = ["AsyncClient", "Client", "NoRetry", "NomaflowError", "Reset", "RetryAfter"]
 
 # Loaded when they are asked for: a worker imports this package too, and needs none of them.
 _HOMES = {
     "AsyncClient": "nomaflow.client",
     "Client": "nomaflow.client",
+    "NoRetry": "nomaflow.errors",
     "NomaflowError": "nomaflow.errors",
     "Reset": "nomaflow.client",
+    "RetryAfter": "nomaflow.errors",
 }
 
 

@@ -14,14 +14,15 @@ from nomaflow.definitions.param import Param
 from nomaflow.definitions.steps import STEP_TYPES
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.tokens import DATES
-from nomaflow.engine import cancel
+from nomaflow.engine import cancel, retry, server_side
 from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.cancel import Stop
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.model import MAX_ROWS
-from nomaflow.engine.ports import Policy, Secrets, Worker
+from nomaflow.engine.ports import Policy, Secrets, Worker, Workers
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import log_row
+from nomaflow.engine.server_side import Backend
 from nomaflow.launch.plan import PlannedStep, PlannedValue
 from nomaflow.launch.substitution import SubstitutionError, put_in_environment, substitute
 from nomaflow.wire import Progress, StepError, StepState
@@ -31,12 +32,15 @@ PROGRESS_SECONDS = 0.2
 """How often a step's progress is told at most; people see no more, and each telling costs every follower."""
 
 MIN_SECRET = 4
-SQL_TYPES = ("sql_query", "sql_copy")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a try ended. `may_retry` is False where another try would be wrong."""
+    """How a try ended.
+
+    `may_retry` is False where another try would be wrong, and `lasting` then says why; `retry_after` is how many
+    seconds the other side asks to wait.
+    """
 
     state: StepState
     reason: str | None = None
@@ -44,6 +48,8 @@ class Outcome:
     output: dict[str, Any] | None = None
     rows_affected: int | None = None
     may_retry: bool = True
+    retry_after: float | None = None
+    lasting: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class Attempt:
         self._position = position
         self._record = active.run.steps[position]
         self._told_at = float("-inf")
+        self._opened: set[Backend] = set()
+        self._written: set[str] = set()
 
     async def run(self, spec: Message, *, grace_seconds: float) -> Message:
         """Send the step and serve it until it ends; stop it when the run is asked to stop or its time is over.
@@ -76,6 +84,9 @@ class Attempt:
             The worker's last message; with `stopped`, a `cancel.Stop`, where the ladder was begun.
         """
         is_sent = False
+        if self._active.stop_asked.is_set() and self._active.stop is not None:
+            # It came while the step's beginning was put on record: nothing is begun, and nothing is to be asked.
+            return {"canceled": "before it began", "rolled_back": True, "stopped": self._active.stop}
         with self._active.undisturbed(self._step.timeout_seconds) as scope:
             # Sending is a part of it: a worker that does not read would hold up a large spec.
             await self._worker.start_step(spec, self._take)
@@ -86,9 +97,9 @@ class Attempt:
         stopped = self._active.stop or Stop("timeout", "timeout_seconds", now())
         self._active.stop_of_step = stopped
         async with trio.open_nursery() as nursery:
-            # A worker that has half of the spec cannot be asked anything.
-            grace = grace_seconds if is_sent else 0
-            nursery.start_soon(partial(cancel.climb, self._worker, stopped, grace_seconds=grace, now=now))
+            grace = grace_seconds if is_sent else None
+            say = partial(self.say, "WARNING")
+            nursery.start_soon(partial(cancel.climb, self._worker, stopped, grace_seconds=grace, now=now, say=say))
             end = await self._worker.step_end()
             nursery.cancel_scope.cancel()
         return {**end, "stopped": stopped}
@@ -125,11 +136,15 @@ class Attempt:
         )
         options = put_in(step.options(), literal=STEP_TYPES[planned.type].literal_options)
         names = put_in({"names": list(step.connectors())}, literal=frozenset())["names"]
-        if planned.type == "python":
+        written = put_in({"names": sorted(step.writes())}, literal=frozenset())["names"]
+        self._written = set(written or names)
+        if step.runs_code:
             types = {name: param.type for name, param in params.items()}
             options |= {"types": types, "import_root": str(self._around.import_root)}
         return {
             "type": planned.type,
+            "runs_code": step.runs_code,
+            "starts_processes": step.starts_processes,
             "run_id": run.id,
             "job_id": run.job_id,
             "step": step.name,
@@ -155,18 +170,37 @@ class Attempt:
             done = end["done"]
             rows = _countable(done["rows_affected"])
             return Outcome(StepState.SUCCEEDED, output=self._masked(done["output"]), rows_affected=rows)
-        if "failed" in end:
-            return Outcome(StepState.FAILED, error=StepError(**self._masked(end["failed"])))
+        error = self._error(end["failed"]) if "failed" in end else None
         if stopped is None:
-            return Outcome(
-                StepState.FAILED, error=StepError(type="WorkerDied", message=end.get("died", "canceled itself"))
-            )
+            if error is not None:
+                return Outcome(StepState.FAILED, error=error, **retry.said(end["failed"]))
+            died = StepError(type="WorkerDied", message=end.get("died", "canceled itself"))
+            return Outcome(StepState.FAILED, error=died)
         if stopped.kind == "timeout":
             message = f"timed out after {self._step.timeout_seconds:g} s"
-            return Outcome(StepState.FAILED, reason=message, error=StepError(type="TimeoutError", message=message))
+            trace = "" if error is None else error.traceback or f"{error.type}: {error.message}"
+            timed_out = StepError(type="TimeoutError", message=message, traceback=trace)
+            return Outcome(StepState.FAILED, reason=message, error=timed_out)
         if stopped.kind == "shutdown":
-            return Outcome(StepState.FAILED, reason=stopped.reason, may_retry=False)
-        return Outcome(StepState.CANCELED, reason=f"canceled by {stopped.by}", may_retry=False)
+            return Outcome(StepState.FAILED, reason=stopped.reason, error=error, may_retry=False)
+        # What a step raises when it is asked to stop comes of that, and is no failure.
+        return Outcome(StepState.CANCELED, reason=f"canceled by {stopped.by}", error=error, may_retry=False)
+
+    async def settle(self, end: Message, stop: Stop, pool: Workers[Any]) -> None:
+        """After the ladder: what is still at work on servers is ended too, and the receipt says what is undone."""
+        stop.rolled_back = cancel.rolled_back(end)
+        left = server_side.left_at_work(end, self._opened)
+        if not left:
+            return
+        home, now = str(self._around.home), self._active.now
+        ended = await server_side.end_all(left, stop, pool, self._answer, home=home, now=now)
+        self.say("WARNING" if stop.survivors else "INFO", stop.rungs[-1].result)
+        if self._step.is_transactional and stop.rolled_back == "unknown" and self._written <= ended:
+            stop.rolled_back = True
+
+    def _error(self, failed: Message) -> StepError:
+        told = self._masked(failed)
+        return StepError(type=told["type"], message=told["message"], traceback=told.get("traceback", ""))
 
     def say(self, level: str, text: str, *, stream: str = "engine", at: float | None = None) -> None:
         """A line of the run's log."""
@@ -185,6 +219,9 @@ class Attempt:
             if trio.current_time() - self._told_at >= PROGRESS_SECONDS:
                 self._told_at = trio.current_time()
                 self._around.feed.tell(self._active.progress(self._position))
+        elif "server" in message:
+            if backend := Backend.of(message["server"]):
+                self._opened.add(backend)
         elif "ask" in message:
             ask = message["ask"]
             return {"answer": {"ask": ask["ask"], **self._answer(ask["connector"])}}

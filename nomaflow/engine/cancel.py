@@ -12,10 +12,12 @@ import trio
 
 from nomaflow.engine.ports import Worker
 from nomaflow.wire import Receipt, Rung
+from nomaflow.worker.protocol import Message
 
 SOFT_SEND_SECONDS = 1.0
 TERM_SECONDS = 5.0
 FORCED_TERM_SECONDS = 1.0
+FORCED_GRACE_SECONDS = 0.2
 STUCK_SECONDS = 1.0
 
 
@@ -68,24 +70,52 @@ class Stop:
         )
 
 
-async def climb(worker: Worker, stop: Stop, *, grace_seconds: float, now: Callable[[], datetime]) -> None:
+async def climb(
+    worker: Worker,
+    stop: Stop,
+    *,
+    grace_seconds: float | None,
+    now: Callable[[], datetime],
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
     """Go up the ladder; the caller cancels this as soon as the step has ended.
 
     Soft first (a driver's cancel, `CancelledError`, an interrupt), SIGTERM to the group after the grace, SIGKILL
     after another wait. With force there is no grace and a shorter wait.
+
+    Args:
+        worker: runs the step.
+        stop: takes the rungs.
+        grace_seconds: None of a worker that has half of the step and cannot be asked anything.
+        now: the wall clock.
+        say: tells the run's log what is done.
     """
-    stop.rungs.append(Rung(rung="soft cancel", started_at=now(), result="the step was asked to stop"))
-    with trio.move_on_after(grace_seconds):
-        # A worker that does not read must not hold up the next rung.
-        with trio.move_on_after(SOFT_SEND_SECONDS):
-            await worker.send({"cancel": f"{stop.kind} by {stop.by}"})
-        await stop.forced.wait()
+    if grace_seconds is not None:
+        await _ask(worker, stop, grace_seconds, now)
     for rung, number in (("SIGTERM", signal.SIGTERM), ("SIGKILL", signal.SIGKILL)):
-        stop.rungs[-1].ended_at = now()
-        stop.rungs[-1].result = "the step went on"
+        if stop.rungs:
+            stop.rungs[-1].ended_at = now()
+            stop.rungs[-1].result = "the step went on"
         stop.rungs.append(Rung(rung=rung, started_at=now(), result="sent to the process group"))
+        say(f"the step goes on; {rung} to its process group {worker.pid}")
         worker.signal(number)
         await trio.sleep(FORCED_TERM_SECONDS if stop.force else TERM_SECONDS)
+    # Closes the pipes, so that whoever waits for the step's end gets one, and `prove` can tell what is stuck.
+    await worker.kill()
+
+
+async def _ask(worker: Worker, stop: Stop, grace_seconds: float, now: Callable[[], datetime]) -> None:
+    """The soft rung."""
+    stop.rungs.append(Rung(rung="soft cancel", started_at=now(), result="the step was asked to stop"))
+    begun, grace = trio.current_time(), FORCED_GRACE_SECONDS if stop.force else grace_seconds
+    with trio.move_on_after(grace):
+        # A worker that does not read must not hold up the next rung.
+        with trio.move_on_after(SOFT_SEND_SECONDS):
+            message = {"cancel": f"{stop.kind} by {stop.by}", "grace_seconds": 0 if stop.force else grace_seconds}
+            await worker.send(message)
+        await stop.forced.wait()
+        # What a driver's own cancel does in some milliseconds is worth more than being first.
+        await trio.sleep_until(begun + FORCED_GRACE_SECONDS)
 
 
 async def prove(worker: Worker, stop: Stop, *, now: Callable[[], datetime], stuck: Callable[[], None]) -> None:
@@ -102,3 +132,11 @@ async def prove(worker: Worker, stop: Stop, *, now: Callable[[], datetime], stuc
         await trio.sleep(STUCK_SECONDS)
     stop.survivors = []
     stop.proof = f"process {worker.pid} is reaped and its group is empty"
+
+
+def rolled_back(end: Message) -> bool | Literal["unknown"]:
+    """Whether the changes of a stopped step are gone, as far as its last message says."""
+    if "done" in end:
+        return False
+    said = end.get("rolled_back")
+    return said if isinstance(said, bool) else "unknown"

@@ -11,6 +11,7 @@ import trio
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.definitions.connector import Connector, HttpConnector, SqlConnector
 from nomaflow.engine.model import Actor, InForce
+from nomaflow.engine.own_step import own_step
 from nomaflow.engine.ports import Policy, Secrets, Workers
 from nomaflow.engine.run_log import Masks
 from nomaflow.errors import NotAllowedError, NotBuiltError, NotFoundError, NotReadyError
@@ -88,7 +89,9 @@ class Connectors:
         end: Message = {"died": f"{name} did not answer within {TEST_SECONDS:.0f} s"}
         try:
             with trio.move_on_after(TEST_SECONDS):
-                end = await worker.run_step(_test_step(name, spec, self._home), lambda message: None)
+                options = {"connector": name, "query": "SELECT 1", "params": {}}
+                step = own_step("sql_query", options, {name: {"connector": spec}}, self._home)
+                end = await worker.run_step(step, lambda message: None)
         finally:
             with trio.CancelScope(shield=True):
                 await self._pool.release(worker, clean="done" in end)
@@ -113,21 +116,3 @@ def _target(connector: Connector) -> str:
         parts = urlsplit(connector.url)
         return f"{parts.scheme}://{parts.netloc}"
     return connector.url.partition("?")[0]
-
-
-def _test_step(name: str, spec: Message, home: str) -> Message:
-    return {
-        "type": "sql_query",
-        "run_id": "",
-        "job_id": "",
-        "step": "test",
-        "attempt": 1,
-        "log_level": "INFO",
-        "session_user": "",
-        "kwargs": {},
-        "options": {"connector": name, "query": "SELECT 1", "params": {}},
-        "outputs": {},
-        "connectors": {name: {"connector": spec}},
-        "home": home,
-        "import_root": home,
-    }

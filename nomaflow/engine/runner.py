@@ -17,7 +17,7 @@ import trio
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.engine import admission, retry
 from nomaflow.engine.active import ActiveRun
-from nomaflow.engine.attempt import SQL_TYPES, Attempt, Outcome, Surroundings
+from nomaflow.engine.attempt import Attempt, Outcome, Surroundings
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop, prove
 from nomaflow.engine.change import Change
@@ -226,8 +226,10 @@ class Runner:
             )
             record.attempts.append(attempt)
             self._say_outcome(active, position, outcome)
-            delay = retry.delay_seconds(policy, record.attempt, self._seams.draw)
+            delay = retry.delay_seconds(policy, record.attempt, self._seams.draw, outcome.retry_after)
             if outcome.state is not StepState.FAILED or not outcome.may_retry or delay is None:
+                if why := retry.why_last(policy, record.attempt, outcome.lasting):
+                    self._say(active, why, position)
                 return outcome, worker
             attempt.retry_at = active.now() + timedelta(seconds=delay)
             self._around.recorder.submit(active.step_waits(position))
@@ -247,7 +249,7 @@ class Runner:
             worker = worker or await self._pool.acquire(active.run.job_id)
             attempt = Attempt(self._around, active, step, position, worker)
             spec = attempt.spec(planned, {**active.job.params, **getattr(step, "op_kwargs", {})})
-            if planned.type == "python":
+            if step.runs_code:
                 worker.ran_code_of = active.run.job_id
             grace = self._in_force.settings.engine.cancel_grace_seconds
             end = await attempt.run(spec, grace_seconds=grace)
@@ -258,7 +260,8 @@ class Runner:
                 attempt = Attempt(self._around, active, step, position, worker)
                 end = await attempt.run(spec, grace_seconds=grace)
         except SubstitutionError as error:
-            return Outcome(StepState.FAILED, error=StepError(type="SubstitutionError", message=str(error))), worker
+            wrong = StepError(type="SubstitutionError", message=str(error))
+            return Outcome(StepState.FAILED, error=wrong, may_retry=False, lasting="what is missing stays so"), worker
         except WorkerError as error:
             return Outcome(StepState.FAILED, error=StepError(type="WorkerError", message=str(error))), None
         except BaseException:
@@ -269,9 +272,8 @@ class Runner:
         if "stopped" in end:
             stop: Stop = end["stopped"]
             await prove(worker, stop, now=active.now, stuck=lambda: self._tell_stuck(active, stop))
+            await attempt.settle(end, stop, self._pool)
             active.stop_of_step = None
-            if "canceled" in end and planned.type in SQL_TYPES:
-                stop.rolled_back = True
             return outcome, None
         if "died" in end:
             await worker.kill()

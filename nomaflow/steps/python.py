@@ -53,10 +53,10 @@ def _load(import_root: str, target: str) -> Callable[..., Any]:
     found: Any = importlib.import_module(module_name)
     for name in path.split("."):
         if not hasattr(found, name):
-            raise AttributeError(f"the module {module_name} was imported, but has no function {path!r}")
+            raise _lasting(AttributeError(f"the module {module_name} was imported, but has no function {path!r}"))
         found = getattr(found, name)
     if not callable(found):
-        raise TypeError(f"{target} is a {type(found).__name__}, not a function")
+        raise _lasting(TypeError(f"{target} is a {type(found).__name__}, not a function"))
     owner = sys.modules.get(getattr(found, "__module__", None) or "")
     _check_home_of(import_root, target, getattr(owner, "__file__", None))
     function: Callable[..., Any] = found
@@ -135,15 +135,18 @@ def _output(value: Any, target: str) -> dict[str, Any] | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return {"rows_affected": value}
     if not isinstance(value, dict):
-        raise TypeError(f"{target} returned a {type(value).__name__}; return a dict of JSON values, an int or nothing")
+        given = type(value).__name__
+        raise _lasting(TypeError(f"{target} returned a {given}; return a dict of JSON values, an int or nothing"))
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"{target} returned a dict that is no JSON: {error}") from None
+        raise _lasting(TypeError(f"{target} returned a dict that is no JSON: {error}")) from None
     if len(text) > MAX_OUTPUT or _is_deep(value):
-        raise TypeError(
-            f"{target} returned more than {MAX_OUTPUT // 1024} KiB of JSON, or more than {MAX_DEPTH} levels of it; "
-            f"write it to a table or a file, and return where it is"
+        raise _lasting(
+            TypeError(
+                f"{target} returned more than {MAX_OUTPUT // 1024} KiB of JSON, or more than {MAX_DEPTH} levels of it; "
+                f"write it to a table or a file, and return where it is"
+            )
         )
     output: dict[str, Any] = json.loads(text)
     return output
@@ -153,3 +156,9 @@ def _is_deep(value: Any, levels: int = MAX_DEPTH) -> bool:
     if isinstance(value, dict):
         value = list(value.values())
     return isinstance(value, list | tuple) and (levels == 0 or any(_is_deep(item, levels - 1) for item in value))
+
+
+def _lasting[E: Exception](error: E) -> E:
+    """Mark an error that no other try of the same code would end otherwise."""
+    error.__dict__["lasting"] = "the code stays as it is"
+    return error

@@ -15,7 +15,11 @@ from typing import IO, Any
 from nomaflow.worker import process_group
 from nomaflow.worker.context import StepCanceled, StepContext
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+INHERITED = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR",
+    # By these what the program leaves behind is found.
+    process_group.HOME_MARK, process_group.WORKER_MARK,
+)  # fmt: skip
 
 
 class ProgramError(Exception):

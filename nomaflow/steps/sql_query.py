@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from nomaflow.worker.context import Database, StepCanceled, StepContext
+from nomaflow.worker.context import StepCanceled, StepContext, dropped
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -15,26 +15,23 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
         StepCanceled: the step is asked to stop; the statement is rolled back.
     """
     begun = time.perf_counter()
-    database = ctx.open_connector(options["connector"])
+    ctx.rolled_back = True  # there is nothing yet
+    with ctx.canceler.interrupting_main_thread():
+        # A server that does not answer keeps the driver waiting.
+        database = ctx.open_connector(options["connector"])
     try:
-        with ctx.canceler.armed(database.cancel):
+        with ctx.canceler.stopping(database):
             ctx.log.debug("%s", options["query"])
             rows = database.execute(options["query"], options["params"])
             ctx.checkpoint()
             database.commit()
     except BaseException as error:
-        _rolled_back(ctx, database)
+        ctx.rolled_back = dropped(database)
         if isinstance(error, Exception) and ctx.is_cancelled():
+            ctx.log.info("stopped: %s", error)
             raise StepCanceled from error
         raise
     finally:
         database.close()
     ctx.log.info("%d rows in %.0f ms", rows, (time.perf_counter() - begun) * 1000)
     return {"rows_affected": rows}
-
-
-def _rolled_back(ctx: StepContext, database: Database) -> None:
-    try:
-        database.rollback()
-    except Exception as error:  # the first error is the one to raise, and closing rolls back as well
-        ctx.log.warning("rolling back failed: %s", error)

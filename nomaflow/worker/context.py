@@ -14,6 +14,12 @@ from typing import Any, Protocol
 Json = Any
 Row = tuple[Any, ...]
 
+GRACE_SECONDS = 10.0
+"""How long a step is given to end by itself, where the engine does not say otherwise."""
+
+STATEMENT_SECONDS = 0.5
+"""How long a statement may take to end by its driver's cancel before the code around it is interrupted."""
+
 log = logging.getLogger(__name__)
 
 
@@ -24,20 +30,28 @@ class StepCanceled(BaseException):
 class ConnectorError(LookupError):
     """A connector that there is not, or that the run may not use; the message says which and why."""
 
+    lasting = "what the run may use does not change by itself"
+
 
 class Canceler:
-    """How to stop what runs now. `cancel` may come from any thread, before, during or after the work."""
+    """How to stop what runs now. `cancel` may come from any thread, before, during or after the work.
+
+    `grace_seconds` is how long the work then has until its process is ended.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._hooks: list[Callable[[], object]] = []
+        self._statements = 0
         self.why: str | None = None
+        self.grace_seconds = GRACE_SECONDS
         self.interruptible = False
 
-    def cancel(self, why: str) -> None:
+    def cancel(self, why: str, grace_seconds: float = GRACE_SECONDS) -> None:
         """Remember the request and call every hook that is armed."""
         with self._lock:
             self.why = self.why or why
+            self.grace_seconds = grace_seconds
             hooks = list(self._hooks)
         for hook in reversed(hooks):
             try:
@@ -58,7 +72,17 @@ class Canceler:
             finally:
                 self.interruptible = False
 
+    def stop(self) -> StepCanceled:
+        """What to raise in the step's own code; it is not interrupted a second time."""
+        if threading.current_thread() is threading.main_thread():
+            self.interruptible = False
+        return StepCanceled()
+
     def _interrupt(self) -> None:
+        # A driver that is interrupted leaves its connection in the middle of something, and its server unasked.
+        ends = time.monotonic() + STATEMENT_SECONDS
+        while self._statements and self.interruptible and time.monotonic() < ends:
+            time.sleep(0.002)
         # A signal that comes in the moment before a system call begins does not end the call, so one is not enough.
         main_thread, pause_seconds = threading.main_thread().ident, 0.02
         assert main_thread is not None
@@ -66,6 +90,18 @@ class Canceler:
             signal.pthread_kill(main_thread, signal.SIGUSR1)
             time.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 1.0)
+
+    @contextmanager
+    def stopping(self, database: Database) -> Iterator[None]:
+        """Cancel what the connection does when a cancel comes inside the block."""
+        with self.armed(lambda: database.cancel(self.grace_seconds)):
+            with self._lock:
+                self._statements += 1
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._statements -= 1
 
     @contextmanager
     def armed(self, hook: Callable[[], object]) -> Iterator[None]:
@@ -83,9 +119,13 @@ class Canceler:
 
 
 class Database(Protocol):
-    """An open connection of one connector; every backend in `nomaflow.steps.databases` is one."""
+    """An open connection of one connector; every backend in `nomaflow.steps.databases` is one.
+
+    `server_process` is the number by which the server knows the connection's own process; None where there is none.
+    """
 
     backend: str
+    server_process: int | None
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run one statement with `:name` parameters; the rows it affected, or returned."""
@@ -97,11 +137,34 @@ class Database(Protocol):
         """The rows in batches."""
 
     def commit(self) -> None: ...
-    def rollback(self) -> None: ...
-    def cancel(self) -> None:
-        """Stop the statement that runs now; safe from another thread."""
+    def rollback(self) -> bool | None:
+        """Drop the changes.
+
+        Returns:
+            Whether all of them are gone: False where a statement ran that no transaction holds, None where the server
+            could not say so.
+        """
+
+    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Stop the statement that runs now; safe from another thread, and never waits itself.
+
+        A connection whose server does not answer is cut well before the grace is over.
+        """
 
     def close(self) -> None: ...
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the server may still work on a statement of this connection, which is closed."""
+
+
+def dropped(database: Database) -> bool | None:
+    """Roll back after an error, which is the one to raise; what `rollback` gives, None where that failed too."""
+    try:
+        return database.rollback()
+    except Exception as error:  # closing drops the changes as well
+        log.warning("rolling back failed: %s", error)
+        return None
 
 
 class SyncConnector:
@@ -132,7 +195,7 @@ class SyncConnector:
         try:
             yield self
         except BaseException:
-            self._database.rollback()
+            dropped(self._database)
             raise
         else:
             self._database.commit()
@@ -140,17 +203,18 @@ class SyncConnector:
             self._in_transaction = False
 
     def _run[T](self, statement: Callable[[], T]) -> T:
-        with self._canceler.armed(self._database.cancel):
+        with self._canceler.stopping(self._database):
             try:
                 result = statement()
+                if not self._in_transaction:
+                    self._database.commit()
             except Exception as error:
                 if not self._in_transaction:
-                    self._database.rollback()
+                    dropped(self._database)
                 if self._canceler.why is not None:
-                    raise StepCanceled from error
+                    log.info("stopped: %s", error)
+                    raise self._canceler.stop() from error
                 raise
-        if not self._in_transaction:
-            self._database.commit()
         return result
 
 
@@ -200,7 +264,8 @@ class StepContext:
     """What a step may see and say.
 
     `params` holds the job's params, the step's op_kwargs and what was changed for this run, merged. `session_user` is
-    who started the run, as in its `triggered_by`.
+    who started the run, as in its `triggered_by`. `rolled_back` is for the receipt of a cancel: a step that knows
+    whether its changes are gone sets it.
     """
 
     run_id: str
@@ -217,6 +282,7 @@ class StepContext:
     in_thread: Callable[..., Awaitable[Any]] = field(repr=False)
     outputs: dict[str, PreviousStep] = field(default_factory=dict)
     home: str = "."
+    rolled_back: bool | None = None
     _open: dict[str, SyncConnector] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -235,7 +301,7 @@ class StepContext:
             StepCanceled: it is.
         """
         if self.is_cancelled():
-            raise StepCanceled
+            raise self.canceler.stop()
 
     def progress(self, done: int, total: int | None = None, *, unit: str = "rows", text: str = "") -> None:
         """Tell how far the step is; the newest one is shown."""

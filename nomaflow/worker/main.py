@@ -21,8 +21,16 @@ import threading
 import time
 from typing import Any, BinaryIO
 
-from nomaflow.worker import failures, protocol
-from nomaflow.worker.context import Canceler, ConnectorError, Database, PreviousStep, StepCanceled, StepContext
+from nomaflow.worker import failures, lasting, protocol
+from nomaflow.worker.context import (
+    GRACE_SECONDS,
+    Canceler,
+    ConnectorError,
+    Database,
+    PreviousStep,
+    StepCanceled,
+    StepContext,
+)
 from nomaflow.worker.loaded import LoadedFiles
 
 MAX_HELD = 1024 * 1024
@@ -137,6 +145,7 @@ class Worker:
         self._answers: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._ask_ids = itertools.count(1)
         self._canceler = Canceler()
+        self._opened: list[tuple[str, Database]] = []
         self._loaded = LoadedFiles()
 
     def run(self) -> None:
@@ -152,7 +161,7 @@ class Worker:
                 continue
             begun_ns = time.time_ns()
             end = self._end_of(spec, canceler)
-            if spec["type"] in ("python", "notebook"):
+            if spec["runs_code"]:
                 self._loaded.look(spec["import_root"], begun_ns)
             _flush_c_streams()
             self._channel.send(end)
@@ -163,7 +172,7 @@ class Worker:
                 self._canceler = Canceler()
                 self._specs.put((message["step"], self._canceler))
             elif "cancel" in message:
-                self._canceler.cancel(message["cancel"])
+                self._canceler.cancel(message["cancel"], message.get("grace_seconds", GRACE_SECONDS))
             elif "answer" in message:
                 self._answers[message["answer"]["ask"]].put(message["answer"])
         _end_group()
@@ -184,6 +193,8 @@ class Worker:
         root.setLevel(spec["log_level"])
         logging.captureWarnings(True)
         context = self._context(spec, canceler)
+        self._opened = []
+        end: protocol.Message
         try:
             action = importlib.import_module(f"nomaflow.steps.{spec['type']}")
             context.checkpoint()
@@ -191,16 +202,21 @@ class Worker:
             # One that was asked to stop and came to its end all the same keeps its real end.
             return {"done": {"output": output, "rows_affected": _rows(output)}}
         except StepCanceled:
-            return {"canceled": canceler.why}
+            end = {"canceled": canceler.why}
         except BaseException as error:
-            has_code = spec["type"] in ("python", "notebook")
-            return {"failed": failures.described(error, spec["import_root"] if has_code else None)}
+            described = failures.described(error, spec["import_root"] if spec["runs_code"] else None)
+            end = {"failed": described | lasting.verdict(error).fields()}
         finally:
             _closed(context)
             out.drain()
             err.drain()
             sys.stdout, sys.stderr = usual
             root.removeHandler(handler)
+        if context.rolled_back is not None:
+            end["rolled_back"] = context.rolled_back
+        if left := self._left():
+            end["left"] = left
+        return end
 
     def _context(self, spec: dict[str, Any], canceler: Canceler) -> StepContext:
         outputs = {name: PreviousStep(**previous) for name, previous in spec["outputs"].items()}
@@ -227,7 +243,19 @@ class Worker:
             raise ConnectorError(answer["error"])
         databases = importlib.import_module("nomaflow.steps.databases")
         database: Database = databases.open_database(answer["connector"])
+        self._opened.append((name, database))
+        if database.server_process is not None:
+            # Told now: who is killed in mid-statement cannot say what it leaves behind.
+            self._channel.send({"server": {"connector": name, "process": database.server_process}})
         return database
+
+    def _left(self) -> list[dict[str, Any]]:
+        """The connections, all closed, whose server may still work on a statement."""
+        return [
+            {"connector": name, "process": database.server_process}
+            for name, database in self._opened
+            if database.may_go_on
+        ]
 
     def _ask(self, name: str) -> dict[str, Any]:
         ask = next(self._ask_ids)

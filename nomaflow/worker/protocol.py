@@ -1,18 +1,22 @@
 """How the engine and a worker talk: frames of a 4-byte length and JSON, over the worker's stdin and stdout.
 
     engine → worker   {"step": spec}                           run this step
-                      {"cancel": why}                          stop what runs, softly
+                      {"cancel": why, "grace_seconds": n?}     stop what runs, softly; harder means follow after n
                       {"answer": {"ask": n, "connector": {…}}} or {"answer": {"ask": n, "error": sentence}}
     worker → engine   {"ready": pid}                           once
                       {"log": [[ts, level, stream, text], …]}  lines since the last one
                       {"progress": {done, total, unit, text}}
                       {"ask": {"ask": n, "connector": name}}   what a step needs it asks for, so that a worker never
                                                                holds the password of a connector it does not use
+                      {"server": {connector, process}}         a connection is open, by this process of its server
                       {"stale": true}                          loaded code has changed: take a fresh worker
-                      {"done": {output, rows_affected}} | {"failed": {type, message, traceback}} | {"canceled": why}
+                      {"done": {output, rows_affected}}
+                      {"failed": {type, message, traceback, retry, retry_after?, lasting?}, "rolled_back"?, "left"?}
+                      {"canceled": why, "rolled_back"?, "left"?}
 
-A step ends in exactly one of the last three. End of file on stdin means that the engine is gone; the worker then ends
-itself and all that it started.
+A step ends in exactly one of the last three. `retry` says whether another try makes sense, `lasting` why it does not.
+`rolled_back` is there where it is known; `left` lists the `server` processes that may still be at work.
+End of file on stdin means that the engine is gone; the worker then ends itself and all that it started.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ import duckdb
 import psycopg
 import pytest
 
+from nomaflow.definitions.sql_text import StatementError
 from nomaflow.steps.databases import open_database
-from nomaflow.steps.databases.errors import OpenError, StatementCanceledError, StatementError
+from nomaflow.steps.databases.errors import OpenError, StatementCanceledError
 from nomaflow.steps.databases.tables import Column, Table, TableDatabase
 from tests.fakes.context import file_connector
 from tests.servers.postgresql import Server

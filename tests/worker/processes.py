@@ -73,13 +73,15 @@ class Code:
             "kwargs": kwargs,
             "options": {"callable": f"{module}:{function}", "import_root": str(self.root), **options},
             "outputs": outputs,
+            "runs_code": True,
+            "starts_processes": True,
             "home": str(self.home),
             "import_root": str(self.root),
         }
 
     def shell(self, *argv: str) -> Message:
         """A shell step."""
-        return {**self.step(), "type": "shell", "options": {"argv": list(argv)}}
+        return {**self.step(), "type": "shell", "runs_code": False, "options": {"argv": list(argv)}}
 
 
 @asynccontextmanager

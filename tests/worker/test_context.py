@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nomaflow.worker.context import Canceler, Row, StepCanceled
+from nomaflow.worker.context import GRACE_SECONDS, Canceler, Row, StepCanceled
 from tests.fakes.context import step_context
 
 
@@ -17,6 +17,8 @@ class FakeDatabase:
     """A connection that tells what was done with it."""
 
     backend = "fake"
+    server_process: int | None = None
+    may_go_on = False
 
     def __init__(self, name: str = "db", *, closes: bool = True) -> None:
         self.name, self.fails, self._closes = name, False, closes
@@ -38,11 +40,12 @@ class FakeDatabase:
     def commit(self) -> None:
         self.done.append("commit")
 
-    def rollback(self) -> None:
+    def rollback(self) -> bool | None:
         self.done.append("rollback")
+        return True
 
-    def cancel(self) -> None:
-        self.done.append("cancel")
+    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        self.done.append(f"cancel {grace_seconds:g}")
 
     def close(self) -> None:
         self.done.append("close")
@@ -142,10 +145,10 @@ def test_a_statement_that_is_canceled_is_no_error() -> None:
     ctx, _ = step_context(open_connector=lambda name: database)
     connector = ctx.get_connector("db").sync
     database.fails = True
-    ctx.canceler.cancel("user:ana")
+    ctx.canceler.cancel("user:ana", 5)
     with pytest.raises(StepCanceled):
         connector.execute("slow")
-    assert database.done == ["cancel", "slow", "rollback"]
+    assert database.done == ["cancel 5", "slow", "rollback"]
 
 
 def test_a_connector_is_opened_once_and_closed_at_the_end() -> None:

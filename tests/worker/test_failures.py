@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nomaflow.definitions.sql_text import StatementError
 from nomaflow.steps.databases import open_database
-from nomaflow.steps.databases.errors import StatementError
 from nomaflow.worker.failures import described
 from tests.worker.processes import Code, run, worker_at
 
@@ -47,7 +47,7 @@ async def test_a_module_that_cannot_be_loaded_is_told_without_the_importers_fram
         broken = (await run(worker, code.step(module="broken"))).end["failed"]
         gone = (await run(worker, code.step(module="gone"))).end["failed"]
     assert broken["traceback"].startswith(f'  File "{code.root}/broken.py", line 1\n')
-    assert gone == {"type": "ModuleNotFoundError", "message": "No module named 'gone'", "traceback": ""}
+    assert (gone["type"], gone["message"], gone["traceback"]) == ("ModuleNotFoundError", "No module named 'gone'", "")
 
 
 def test_what_steps_and_databases_say_needs_no_traceback() -> None:

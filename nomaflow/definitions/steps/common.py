@@ -68,6 +68,18 @@ class StepCommon(Record):
     literal_options: ClassVar[frozenset[str]] = frozenset()
     """Options in which `${…}` is never replaced: SQL text takes bound parameters instead."""
 
+    runs_code: ClassVar[bool] = False
+    """It loads Python code of the home, so its worker serves no other job afterwards."""
+
+    starts_processes: ClassVar[bool] = False
+    """What it runs may start processes of its own."""
+
+    is_transactional: ClassVar[bool] = False
+    """All its changes are one transaction: a step that does not come to its end has changed nothing."""
+
+    runs_in_engine: ClassVar[bool] = False
+    """It runs on the engine's own loop and needs no worker."""
+
     name: StepName
     enabled: bool = True
     timeout_seconds: Seconds = 3600
@@ -81,6 +93,10 @@ class StepCommon(Record):
     def connectors(self) -> Iterator[str]:
         """The connectors that the options name, `${…}` references included."""
         yield from ()
+
+    def writes(self) -> frozenset[str]:
+        """Those of the connectors that the step may change, as far as its options tell; references included."""
+        return frozenset()
 
     def options(self) -> dict[str, Any]:
         """The options of the type alone, as JSON."""

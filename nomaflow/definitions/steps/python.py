@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from nomaflow.definitions.param import Params
 from nomaflow.definitions.record import spelled
@@ -23,6 +23,9 @@ class Python(StepCommon):
 
     An `async def` runs on asyncio, or on trio with `flavour = "trio"`; a plain function runs in the main thread.
     """
+
+    runs_code: ClassVar = True
+    starts_processes: ClassVar = True
 
     type: Literal["python"]
     callable: Callable

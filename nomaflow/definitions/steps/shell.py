@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,8 @@ class Shell(StepCommon):
     The program sees `env` and a short list of the engine's own variables (PATH, HOME, LANG, TZ), nothing else.
     Only with `[shell] enabled = true` in the settings.
     """
+
+    starts_processes: ClassVar = True
 
     type: Literal["shell"]
     argv: Annotated[list[OptionText], Field(min_length=1, max_length=1000)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class SqlCopy(StepCommon):
     and a failed copy leaves it as it was; append adds; upsert replaces by `key`, or by the target's primary key.
     """
 
+    is_transactional: ClassVar = True
+
     type: Literal["sql_copy"]
     source: Table
     target: Table
@@ -42,6 +44,10 @@ class SqlCopy(StepCommon):
         """Both ends."""
         yield self.source.connector
         yield self.target.connector
+
+    def writes(self) -> frozenset[str]:
+        """The target."""
+        return frozenset({self.target.connector})
 
 
 def _place(table: Table) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from nomaflow.definitions.record import NonEmpty, Number, ParamName
+from nomaflow.definitions.sql_text import StatementError, one_statement
 from nomaflow.definitions.steps.common import ConnectorRef, OptionText, StepCommon
 
 
@@ -15,6 +16,7 @@ class SqlQuery(StepCommon):
     """One statement, read or write; values go in as bound parameters, written `:name` in the text."""
 
     literal_options: ClassVar = frozenset({"query"})
+    is_transactional: ClassVar = True
 
     type: Literal["sql_query"]
     connector: ConnectorRef
@@ -29,3 +31,11 @@ class SqlQuery(StepCommon):
     def connectors(self) -> Iterator[str]:
         """The one it runs on."""
         yield self.connector
+
+    def writes(self) -> frozenset[str]:
+        """The connector, unless the statement only reads."""
+        try:
+            only_reads = not one_statement(self.query).writes
+        except StatementError:
+            only_reads = False
+        return frozenset() if only_reads else frozenset({self.connector})

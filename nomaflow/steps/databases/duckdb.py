@@ -8,11 +8,11 @@ from typing import Any
 
 import duckdb
 
+from nomaflow.definitions.sql_text import Statement, StatementError, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
-from nomaflow.steps.databases.errors import OpenError, StatementError
-from nomaflow.steps.databases.statement import Statement, one_statement
+from nomaflow.steps.databases.errors import OpenError
 from nomaflow.steps.databases.tables import Column, Table, quoted, same_name
-from nomaflow.worker.context import Row
+from nomaflow.worker.context import GRACE_SECONDS, Row
 
 _HARDENED = {
     "enable_external_access": "false",
@@ -32,6 +32,8 @@ class DuckDbDatabase:
 
     backend: str = "duckdb"
     temporary_schema = "temp"
+    server_process: int | None = None
+    may_go_on = False
 
     def __init__(self, connector: dict[str, Any]) -> None:
         self.name: str = connector["name"]
@@ -47,7 +49,7 @@ class DuckDbDatabase:
         except duckdb.Error as error:
             raise OpenError(self.name, error) from error
         self._cancellation = Cancellation(self._connection.interrupt)
-        self._in_transaction = False
+        self._in_transaction = self._ran_alone = False
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run one statement; the rows it affected, or gave back."""
@@ -77,15 +79,16 @@ class DuckDbDatabase:
             self._connection.commit()
             self._in_transaction = False
 
-    def rollback(self) -> None:
-        """Drop the changes."""
+    def rollback(self) -> bool | None:
+        """Drop the changes; whether all of them are gone."""
         if self._in_transaction:
             self._connection.rollback()
             self._in_transaction = False
+        return not self._ran_alone
 
-    def cancel(self) -> None:
+    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop the statement that runs now; safe from another thread."""
-        self._cancellation.cancel()
+        self._cancellation.cancel(grace_seconds)
 
     def close(self) -> None:
         """Close the connection; what is not committed is dropped."""
@@ -160,7 +163,9 @@ class DuckDbDatabase:
     def _start(self, statement: Statement, params: Mapping[str, Any] | None) -> None:
         values = list(statement.values(params).values())
         with self._cancellation.statement():
-            if not self._in_transaction and not statement.outside_transaction:
+            if statement.outside_transaction:
+                self._ran_alone = True
+            elif not self._in_transaction:
                 self._connection.begin()
                 self._in_transaction = True
             try:

@@ -12,13 +12,11 @@ class OpenError(Exception):
         super().__init__(f"The connector {connector!r} could not be opened: {first_line}")
 
 
-class StatementError(Exception):
-    """The SQL text cannot be run as it stands."""
-
-
 class StatementCanceledError(Exception):
     """The statement was not started, because the connection is asked to stop."""
 
 
 class OutcomeUnknownError(Exception):
     """The connection was lost inside a commit: the change is there, or it is not."""
+
+    lasting = "its changes may be there already"

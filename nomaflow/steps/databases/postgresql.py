@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from typing import Any, cast
 
 import psycopg
 
+from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError, OutcomeUnknownError
-from nomaflow.steps.databases.statement import Statement, one_statement
 from nomaflow.steps.databases.tables import Column, Table, listed, quoted
-from nomaflow.worker.context import Row
+from nomaflow.worker.context import GRACE_SECONDS, Row
 
 _log = logging.getLogger("nomaflow.step")
 
 CONNECT_SECONDS = 10
 """How long a server may take to answer, unless the connector's URL says otherwise (`connect_timeout`)."""
 
-CANCEL_SECONDS = 5
+CANCEL_SECONDS = 2
 """How long a server may take to accept a request to cancel."""
 
 STREAM_ROWS = 1000 if psycopg.capabilities.has_stream_chunked() else 1
@@ -45,6 +47,8 @@ _PRIMARY_KEY = """
 _CASCADES = """
     SELECT DISTINCT conrelid::regclass::text FROM pg_constraint
     WHERE contype = 'f' AND confrelid = to_regclass(:name) AND confdeltype NOT IN ('a', 'r')"""
+
+_AT_WORK = (psycopg.pq.TransactionStatus.ACTIVE, psycopg.pq.TransactionStatus.UNKNOWN)
 
 # A worker that is killed cannot cancel its query; the server then looks for itself whether its client is there.
 _WATCH_CLIENT = """
@@ -80,7 +84,9 @@ class PostgresqlDatabase:
             raise OpenError(self.name, error) from error
         info = self._connection.info
         self.location = f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}"
-        self._cancellation = Cancellation(self._interrupt)
+        self.server_process: int | None = info.backend_pid
+        self._cancellation = Cancellation(self._interrupt, self._cut)
+        self._ran_alone = self._is_closed = self._may_go_on = False
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run one statement; the rows it affected, or gave back."""
@@ -111,27 +117,40 @@ class PostgresqlDatabase:
             OutcomeUnknownError: the connection was lost before the server's answer.
         """
         try:
-            self._connection.commit()
+            with self._cancellation.ending():
+                self._connection.commit()
         except psycopg.OperationalError as error:
             if not self._connection.broken:
                 raise
             raise OutcomeUnknownError(
-                f"The connection to {self.name!r} was lost while it committed, so the outcome is unknown; "
+                f"The connection to {self.name!r} was lost while it committed: the outcome of the commit is unknown; "
                 "look at the data before the step is run again"
             ) from error
 
-    def rollback(self) -> None:
-        """Drop the changes."""
-        if not self._connection.closed:
+    def rollback(self) -> bool | None:
+        """Drop the changes; whether all of them are gone, None where the server is lost or in mid-statement."""
+        if self._connection.info.transaction_status in _AT_WORK:
+            return None
+        with self._cancellation.ending():
             self._connection.rollback()
+        return not self._ran_alone
 
-    def cancel(self) -> None:
+    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop the statement that runs now; safe from another thread."""
-        self._cancellation.cancel()
+        self._cancellation.cancel(grace_seconds)
 
     def close(self) -> None:
         """Close the connection; what is not committed is dropped."""
-        self._connection.close()
+        if not self._is_closed:
+            self._is_closed = True
+            # A backend in mid-statement does not look whether its client is still there.
+            self._may_go_on = self._connection.info.transaction_status in _AT_WORK
+            self._connection.close()
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the server was at work when the connection was closed, or lost."""
+        return self._may_go_on
 
     def columns(self, table: Table) -> tuple[Column, ...]:
         """The columns in their order; none where there is no such table."""
@@ -232,7 +251,7 @@ class PostgresqlDatabase:
         values = list(statement.values(params).values())
         idle = self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         if statement.outside_transaction and idle:
-            self._connection.autocommit = True
+            self._connection.autocommit = self._ran_alone = True
         try:
             cursor.execute(statement.numbered().encode(), values or None)
         finally:
@@ -255,10 +274,21 @@ class PostgresqlDatabase:
             return list(islice(rows, size))
 
     def _interrupt(self) -> None:
+        if self._connection.closed:
+            return
         try:
             self._connection.cancel_safe(timeout=CANCEL_SECONDS)
         except psycopg.Error as error:
             _log.warning("The server of %r did not take the request to cancel: %s", self.name, error)
+
+    def _cut(self) -> None:
+        """End the connection under the driver, which would wait for its server for ever."""
+        _log.warning("The server of %r does not answer, so its connection is cut", self.name)
+        with (
+            suppress(psycopg.Error, OSError),  # it is lost already
+            socket.socket(fileno=os.dup(self._connection.fileno())) as connected,
+        ):
+            connected.shutdown(socket.SHUT_RDWR)
 
 
 def _tell(notice: psycopg.errors.Diagnostic) -> None:

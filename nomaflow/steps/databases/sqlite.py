@@ -13,11 +13,11 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError
-from nomaflow.steps.databases.statement import Statement, one_statement
 from nomaflow.steps.databases.tables import Column, Table, listed, quoted, same_name
-from nomaflow.worker.context import Row
+from nomaflow.worker.context import GRACE_SECONDS, Row
 
 BUSY_SECONDS = 5.0
 """How long a lock that another connection holds is waited for."""
@@ -31,6 +31,8 @@ class SqliteDatabase:
 
     backend: str = "sqlite"
     temporary_schema = "temp"
+    server_process: int | None = None
+    may_go_on = False
 
     def __init__(self, connector: dict[str, Any]) -> None:
         self.name: str = connector["name"]
@@ -46,6 +48,7 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise OpenError(self.name, error) from error
         self._cancellation = Cancellation(self._connection.interrupt)
+        self._ran_alone = False
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run one statement; the rows it affected, or gave back."""
@@ -75,13 +78,14 @@ class SqliteDatabase:
         if self._connection.in_transaction:
             self._patient(self._connection.commit)
 
-    def rollback(self) -> None:
-        """Drop the changes."""
+    def rollback(self) -> bool | None:
+        """Drop the changes; whether all of them are gone."""
         self._connection.rollback()
+        return not self._ran_alone
 
-    def cancel(self) -> None:
+    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop the statement that runs now; safe from another thread."""
-        self._cancellation.cancel()
+        self._cancellation.cancel(grace_seconds)
 
     def close(self) -> None:
         """Close the connection; what is not committed is dropped."""
@@ -153,7 +157,9 @@ class SqliteDatabase:
 
     def _started(self, statement: Statement, params: Mapping[str, Any] | None) -> sqlite3.Cursor:
         values = {name: _storable(value) for name, value in statement.values(params).items()}
-        if not self._connection.in_transaction and not statement.outside_transaction:
+        if statement.outside_transaction:
+            self._ran_alone = True
+        elif not self._connection.in_transaction:
             # A read lock that becomes a write lock can be refused for good, so a write asks for it at once.
             begin = "BEGIN IMMEDIATE" if statement.writes else "BEGIN"
             self._patient(lambda: self._connection.execute(begin))

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from nomaflow.steps.databases.tables import TableDatabase
 from nomaflow.steps.sql_copy.copying import Copy, Place
-from nomaflow.worker.context import StepCanceled, StepContext
+from nomaflow.worker.context import StepCanceled, StepContext, dropped
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -27,16 +27,20 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
         StepCanceled: the step is asked to stop; the target is as it was.
     """
     begun = time.perf_counter()
+    ctx.rolled_back = True  # there is nothing yet
     with ExitStack() as opened:
-        source, target = _places(ctx, options, opened)
+        with ctx.canceler.interrupting_main_thread():
+            # A server that does not answer keeps the driver waiting.
+            source, target = _places(ctx, options, opened)
         try:
-            with ctx.canceler.armed(source.database.cancel), ctx.canceler.armed(target.database.cancel):
+            with ctx.canceler.stopping(source.database), ctx.canceler.stopping(target.database):
                 copy = Copy(ctx, source, target, options["mode"], tuple(options["key"]), options["batch_size"])
                 loaded = copy.run()
         except BaseException as error:
-            for place in (target, source):
-                _rolled_back(ctx, place)
+            ctx.rolled_back = dropped(target.database)
+            dropped(source.database)
             if isinstance(error, Exception) and ctx.is_cancelled():
+                ctx.log.info("stopped: %s", error)
                 raise StepCanceled from error
             raise
     return {
@@ -60,10 +64,3 @@ def _places(ctx: StepContext, options: dict[str, Any], opened: ExitStack) -> tup
         # Two connections to one file would wait for each other's locks.
         source = target
     return Place.of(source, options["source"]), Place.of(target, options["target"])
-
-
-def _rolled_back(ctx: StepContext, place: Place) -> None:
-    try:
-        place.database.rollback()
-    except Exception as error:  # the first error is the one to raise, and closing rolls back as well
-        ctx.log.warning("rolling back %s failed: %s", place, error)

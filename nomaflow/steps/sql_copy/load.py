@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nomaflow.steps.databases.tables import Table, TableDatabase, listed
 from nomaflow.steps.sql_copy.columns import Pair
-from nomaflow.steps.sql_copy.errors import CopyError
+from nomaflow.steps.sql_copy.errors import SourceChangedError
 from nomaflow.steps.sql_copy.merge import overriding
 from nomaflow.steps.sql_copy.types import Kind, parsed
 from nomaflow.steps.sql_copy.values import conversion, converted
@@ -151,7 +151,7 @@ def by_rows(
         with closing(batches()) as rows:
             written = target_database.write(into, [pair.target.name for pair in pairs], rows)
         if expected is not None and expected != read:
-            raise CopyError(f"The source counted {expected} rows and gave {read}; run the step again")
+            raise SourceChangedError(f"The source counted {expected} rows and gave {read}; run the step again")
         return Loaded(read, written)
 
     return load

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from nomaflow.steps.databases.errors import StatementError
-
 _TOKEN = re.compile(
     r"""
       (?P<line_comment> --[^\n]* )
@@ -42,13 +40,23 @@ _WITH_BODIES = frozenset({"TRIGGER", "FUNCTION", "PROCEDURE"})
 _BLOCKS = {"BEGIN": 1, "CASE": 1, "END": -1}
 
 
+class StatementError(Exception):
+    """The SQL text cannot be run as it stands."""
+
+    lasting = "the text of the query stays as it is"
+
+
 @dataclass(frozen=True)
 class Statement:
-    """One statement. `words` are its words outside of parentheses, quotes and comments, in upper case."""
+    """One statement. `words` are its words outside of parentheses, quotes and comments, in upper case.
+
+    `changes` says that one of all its words, those in parentheses too, is a verb that changes rows.
+    """
 
     sql: str
     binds: tuple[tuple[int, int, str], ...]
     words: tuple[str, ...]
+    changes: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,8 +77,13 @@ class Statement:
 
     @property
     def writes(self) -> bool:
-        """Whether it may change something, as far as the text tells."""
-        return not (self.verb in _READS or self.verb in ("EXPLAIN", "SHOW", "DESCRIBE")) or "INTO" in self.words
+        """Whether it may change something, as far as the text tells.
+
+        A WITH clause may hold a DELETE, and EXPLAIN ANALYZE runs what it explains.
+        """
+        if self.words[:1] == ("WITH",) or self.verb == "EXPLAIN":
+            return self.changes or "INTO" in self.words
+        return not (self.verb in _READS or self.verb in ("SHOW", "DESCRIBE")) or "INTO" in self.words
 
     @property
     def outside_transaction(self) -> bool:
@@ -112,7 +125,7 @@ def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
     binds: list[tuple[int, int, str]] = []
     words: list[str] = []
     depth = position = 0
-    begun = ended = False
+    begun = ended = changes = False
     while position < len(sql):
         match = _TOKEN.match(sql, position)
         assert match is not None
@@ -134,6 +147,7 @@ def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
             binds.append((begin, position, match["name"]))
         elif kind == "word":
             word = match[0].upper()
+            changes = changes or (word in _WRITES and word != "REPLACE")  # that one is mostly the function
             if depth == 0:
                 words.append(word)
             if words[:1] == ["CREATE"] and not _WITH_BODIES.isdisjoint(words):
@@ -145,7 +159,7 @@ def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
         depth += (kind == "open") - (kind == "close")
     if not begun:
         raise StatementError("The query holds no statement")
-    return Statement(sql, tuple(binds), tuple(words))
+    return Statement(sql, tuple(binds), tuple(words), changes)
 
 
 def _follows_a_value(sql: str, begin: int) -> bool:
