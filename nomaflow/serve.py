@@ -2,7 +2,7 @@
 
     recorder        outermost: ends last, when every change is on disk
       runs          one child per run, and the workers
-        doors       what can start new runs: the API
+        doors       what can start new runs: the API and the scheduler
 
 Leaving the doors' nursery stops new work; runs then have `drain_seconds` to end; the recorder writes what is left.
 """
@@ -32,27 +32,36 @@ from nomaflow.api.app import create_app
 from nomaflow.api.metrics import Metrics
 from nomaflow.api.server import serve as serve_http
 from nomaflow.definitions.catalogue import Catalogue
+from nomaflow.definitions.job import Job
 from nomaflow.definitions.settings import Settings
 from nomaflow.engine.attempt import Surroundings
 from nomaflow.engine.board import RECENT, Board
 from nomaflow.engine.connectors import Connectors
+from nomaflow.engine.door import Door
 from nomaflow.engine.engine import Engine
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import InForce
+from nomaflow.engine.pauses import Pauses
 from nomaflow.engine.recorder import Recorder
-from nomaflow.engine.recovery import end_orphans
+from nomaflow.engine.recovery import sort_out
+from nomaflow.engine.replays import Replays
 from nomaflow.engine.rows import run_summary
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.runs import KEYS_KEPT, Runs
+from nomaflow.engine.scheduler import Scheduler
+from nomaflow.engine.schedules import Schedules
 from nomaflow.engine.store import Store, StoreError
+from nomaflow.engine.timetable import Timetable
 from nomaflow.errors import HomeHeldError, NomaflowError
 from nomaflow.home import Home
 from nomaflow.seams import Seams, run_id_of
-from nomaflow.wire import Pause
 from nomaflow.worker.pool import WorkerPool
 
 log = logging.getLogger(__name__)
+
+SLOTS_SHOWN = timedelta(days=7)
+"""How far back the newest slot of a job is looked for, to say what became of its last fire."""
 
 EXIT_WRONG_USE, EXIT_HOME_HELD = 2, 75
 
@@ -161,18 +170,22 @@ async def _serve_store(
     newest = store.newest_run()
     if newest is not None:
         seams.run_id.after(run_id_of(newest))
-    orphans = end_orphans(store, seams.now())
-    if orphans:
-        log.warning("%d runs of an earlier engine were interrupted", orphans)
+    catalogue = Catalogue(home.jobs_dir, settings)
+    interrupted, left = sort_out(store, seams.now(), read=partial(_job_of, catalogue))
+    if interrupted:
+        log.warning("%d runs of an earlier engine were interrupted", interrupted)
     store.forget(keys_before=seams.now() - KEYS_KEPT, sessions_before=seams.now() - timedelta(days=1))
     async with _recorder(store) as (recorder, feed), trio.open_nursery() as runs_nursery:
         access = Access(settings, admin_token=token, sessions=StoredSessions(recorder, store), seams=seams)
         await access.load()
         pool = WorkerPool(home.path, runs_nursery, keep=settings.engine.max_parallel_runs)
         metrics = Metrics()
-        engine, runner = _build(
-            home, settings, store, recorder, feed, pool, access, seams, runs_nursery, stopping, metrics
+        engine, door, scheduler = _build(
+            home, settings, catalogue, store, recorder, feed, pool, access, seams, runs_nursery, stopping, metrics
         )
+        await recorder.record(engine.jobs.watch_all())
+        for each in left:
+            door.resume(each.run, each.job, line=each.line, goes_on=each.goes_on)
         runs_nursery.start_soon(pool.fill)
         runs_nursery.start_soon(pool.retire_idle)
         app = create_app(engine, access, seams, stopping=stopping.asked, metrics=metrics)
@@ -182,6 +195,7 @@ async def _serve_store(
             # What was loaded so far stays for ever: a collection need not look at it again.
             gc.freeze()
             with _told(home, url):
+                doors.start_soon(scheduler.run)
                 task_status.started(
                     Serving(
                         url=url,
@@ -190,11 +204,12 @@ async def _serve_store(
                         first_run=first_run,
                         bad_jobs=[card.id for card in engine.cards() if card.problem],
                         drain_seconds=settings.engine.drain_seconds,
-                        active=lambda: [(each.run.id, each.run.job_id) for each in runner.all_active()],
+                        active=lambda: [(each.run.id, each.run.job_id) for each in door.runner.all_active()],
                     )
                 )
                 await stopping.asked.wait()
-            await runner.drain(settings.engine.drain_seconds, stopping.hurry)
+                scheduler.stop()
+            await door.runner.drain(settings.engine.drain_seconds, stopping.hurry)
         await pool.close()
         runs_nursery.cancel_scope.cancel()
 
@@ -202,6 +217,7 @@ async def _serve_store(
 def _build(
     home: Home,
     settings: Settings,
+    catalogue: Catalogue,
     store: Store,
     recorder: Recorder,
     feed: Feed,
@@ -211,29 +227,58 @@ def _build(
     runs_nursery: trio.Nursery,
     stopping: Stopping,
     metrics: Metrics,
-) -> tuple[Engine, Runner]:
-    board = Board(run_summary(row) for row in store.recent(RECENT))
-    catalogue = Catalogue(home.jobs_dir, settings)
-    pauses = {
-        job_id: Pause(reason=reason, by=who)
-        for job_id, (state, who, reason) in store.switches().items()
-        if state == "disabled"
-    }
+) -> tuple[Engine, Door, Scheduler]:
+    board = Board(map(run_summary, store.recent(RECENT)), store.newest_slots(seams.now() - SLOTS_SHOWN))
     in_force = InForce(settings)
     secrets = SecretSource(home.resolve, in_force)
     around = Surroundings(home.path, home.jobs_dir, secrets, access, recorder, feed)
     runner = Runner(around, pool, board, seams, in_force, on_end=metrics.count_run)
-    jobs = Jobs(
-        home, in_force, catalogue, runner, board, recorder, access, seams, pauses, on_settings=access.replace_settings
-    )
 
     def not_ready() -> list[str]:
         reasons = ["the engine is stopping"] if stopping.asked.is_set() else []
         return [*reasons, f"the run store does not take changes: {recorder.failed}"] if recorder.failed else reasons
 
-    history = Runs(jobs, runner, board, recorder, store, seams, runs_nursery, not_ready)
+    known = store.known_definitions()
+    door = Door(runner, board, feed, seams, in_force, runs_nursery, home.path, known, not_ready)
+    timetable = Timetable(store.schedules(), store.last_number(), store.skips())
+    pauses = Pauses(store.pauses())
+    jobs = Jobs(
+        home,
+        in_force,
+        catalogue,
+        runner,
+        board,
+        recorder,
+        access,
+        seams,
+        door,
+        timetable,
+        pauses,
+        not_ready=not_ready,
+        held=lambda: scheduler.held(),
+        on_settings=access.replace_settings,
+        on_schedules=lambda: scheduler.wake(),
+    )
+    newest_at = store.newest_at()
+    scheduler = Scheduler(timetable, pauses, jobs, door, board, recorder, seams, newest=newest_at, not_ready=not_ready)
+    history = Runs(jobs, runner, recorder, store, seams, door)
+    schedules = Schedules(timetable, jobs, history, door, store, recorder, seams)
     connectors = Connectors(in_force, catalogue, pool, secrets, access, str(home.path))
-    return Engine(jobs, history, feed, connectors, not_ready), runner
+
+    def all_reasons() -> list[str]:
+        held = scheduler.held()
+        return [*not_ready(), f"no schedule fires: {held}"] if held is not None else not_ready()
+
+    return (
+        Engine(jobs, history, Replays(jobs, history, door), schedules, feed, connectors, all_reasons),
+        door,
+        scheduler,
+    )
+
+
+def _job_of(catalogue: Catalogue, job_id: str, text: str) -> Job | None:
+    """A job from a stored text, if it still fits the settings."""
+    return catalogue.check(job_id, text)[0]
 
 
 @asynccontextmanager

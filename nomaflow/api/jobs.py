@@ -17,7 +17,6 @@ from nomaflow.errors import (
     BadRequestError,
     InvalidError,
     NotAllowedError,
-    NotBuiltError,
     PreconditionRequiredError,
 )
 from nomaflow.wire import (
@@ -108,9 +107,7 @@ async def delete_job(call: CallIn, job_id: str, if_match: IfMatch = None) -> Non
 @router.patch(f"{V1}/jobs/{{job_id}}", responses=refusals(409, 501))
 async def toggle_job(call: CallIn, job_id: str, toggle: Toggle, response: Response) -> JobCard:
     """Switch a job's own fires on or off; done in its file and in the scheduler when this answers."""
-    if toggle.until is not None:
-        raise NotBuiltError("a pause that ends by itself (`until`) is not built in this version; leave it out")
-    card = await call.engine.set_enabled(job_id, toggle.enabled, toggle.reason, call.actor)
+    card = await call.engine.set_enabled(job_id, toggle, call.actor)
     response.headers["ETag"] = f'"{card.etag}"'
     return for_person(call, card)
 

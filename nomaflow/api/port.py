@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from nomaflow.engine.model import Actor
-from nomaflow.engine.query import Cursor, Idempotency, LogQuery, Reset, RunQuery
+from nomaflow.engine.query import Cursor, Idempotency, LogQuery, Reset, RunQuery, SlotQuery
 from nomaflow.wire import (
     CheckResult,
     ConnectorInfo,
@@ -22,15 +22,22 @@ from nomaflow.wire import (
     LogPage,
     Page,
     Plan,
+    Preview,
+    PreviewAsk,
     ReloadResult,
     Replay,
     Run,
     RunSummary,
+    Slot,
+    SlotChoice,
     StepTypeInfo,
+    Toggle,
+    WhatIf,
+    WhatIfAsk,
     Why,
 )
 
-__all__ = ["Cursor", "Engine", "Idempotency", "LogQuery", "Reset", "RunQuery"]
+__all__ = ["Cursor", "Engine", "Idempotency", "LogQuery", "Reset", "RunQuery", "SlotQuery"]
 
 
 class Engine(Protocol):
@@ -61,7 +68,7 @@ class Engine(Protocol):
     async def create_job(self, change: JobChange, actor: Actor) -> JobDocument: ...
     async def save_job(self, job_id: str, change: JobChange, if_match: str, actor: Actor) -> JobDocument: ...
     async def delete_job(self, job_id: str, if_match: str, actor: Actor) -> None: ...
-    async def set_enabled(self, job_id: str, enabled: bool, reason: str | None, actor: Actor) -> JobCard: ...
+    async def set_enabled(self, job_id: str, toggle: Toggle, actor: Actor) -> JobCard: ...
     async def reload(self, actor: Actor) -> ReloadResult: ...
 
     def form(self, job_id: str) -> Form: ...
@@ -93,6 +100,16 @@ class Engine(Protocol):
 
     def follow_events(self, after: Cursor | None) -> AsyncIterator[Event | Reset]:
         """The events after a cursor, then new ones as they come, until the engine stops; None starts with the next."""
+
+    async def calendar(self, query: SlotQuery) -> Page[Slot]:
+        """Slots in order of time: what became of past fires, then the ones to come."""
+
+    async def preview(self, ask: PreviewAsk) -> Preview: ...
+    async def what_if(self, ask: WhatIfAsk) -> WhatIf: ...
+    async def skip(self, job_id: str, choice: SlotChoice, actor: Actor) -> Slot:
+        """Leave one fire to come out."""
+
+    async def unskip(self, job_id: str, choice: SlotChoice, actor: Actor) -> None: ...
 
     def connectors(self) -> list[ConnectorInfo]: ...
     async def test_connector(self, name: str, actor: Actor) -> ConnectorTest: ...

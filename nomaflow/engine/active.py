@@ -12,7 +12,8 @@ import trio
 
 from nomaflow.definitions.job import Job
 from nomaflow.engine.cancel import Stop
-from nomaflow.engine.change import Change, Happened
+from nomaflow.engine.change import Change, Happened, WaitRow
+from nomaflow.engine.claims import Claims
 from nomaflow.engine.model import Run
 from nomaflow.engine.recorder import Ticket
 from nomaflow.engine.rows import late_seconds, run_insert, run_update, step_row
@@ -30,14 +31,22 @@ class ActiveRun:
 
     `acceptance` is the change that made it: no step begins before that is on disk. `stop` is a request to stop the run,
     `stop_of_step` the one that is ending a step now, which may be its timeout. From `is_ending` on nothing changes any
-    more how the run ends.
+    more how the run ends. `obstacle` says what the run waits for while it does, and `tell` passes that on to followers.
+    `goes_on` is the wait in which an earlier engine left it. One that `is_parked` stays as the store has it: this
+    engine stops, and the next one goes on with it.
     """
 
     run: Run
     job: Job
     epoch: int
     now: Callable[[], datetime]
+    claims: Claims = field(default_factory=Claims)
     log: RunLog = field(default_factory=RunLog)
+    obstacle: Callable[[], str | None] | None = None
+    tell: Callable[[Happened], None] = lambda happened: None
+    goes_on: WaitRow | None = None
+    note: str | None = None
+    is_parked: bool = False
     acceptance: Ticket | None = None
     is_ending: bool = False
     stop: Stop | None = None
@@ -60,6 +69,10 @@ class ActiveRun:
         self.stop_asked.set()
         if self._scope is not None:
             self._scope.cancel()
+
+    def tell_waiting(self) -> None:
+        """Let followers know that the run waits, and for what. Told, not stored: nothing has changed."""
+        self.tell(self._run_event())
 
     def accepted(self) -> Change:
         """QUEUED."""
@@ -120,9 +133,11 @@ class ActiveRun:
             updated=[run_update(self.run)],
         )
 
-    def step_waits(self, position: int) -> Change:
-        """The next try is due at the last attempt's `retry_at`. The event's reason tells it from the start of a try."""
-        return Change(events=[replace(self._step_event(self.run.steps[position]), reason=WAITS)])
+    def step_waits(self, position: int, due_at: datetime) -> Change:
+        """The next try is due then, whichever engine makes it. The event's reason tells it from the start of a try."""
+        step = self.run.steps[position]
+        wait = WaitRow(self.run.id, position, tuple(step.attempts), due_at)
+        return Change(waits=[wait], events=[replace(self._step_event(step), reason=WAITS)])
 
     def progress(self, position: int) -> Happened:
         """How far a step is; told, not stored."""
@@ -156,6 +171,17 @@ class ActiveRun:
         )
 
     @property
+    def may_be_parked(self) -> bool:
+        """Whether nothing of the run goes on that the next engine could not begin: it is QUEUED, or a step waits."""
+        waits = self.run.state is RunState.QUEUED or self.run.wait_reason is not None or self.obstacle is not None
+        return waits and self.stop is None
+
+    @property
+    def wait_reason(self) -> str | None:
+        """What the run waits for now, as a sentence."""
+        return self.run.wait_reason or (self.obstacle() if self.obstacle is not None else None)
+
+    @property
     def expected_end_at(self) -> datetime | None:
         """When a run that goes as the ones before it will be over."""
         if self.run.started_at is None or self.run.expected_seconds is None:
@@ -187,7 +213,7 @@ class ActiveRun:
             "step_count": len(run.steps),
             "step_summary": run.step_summary,
             "rows_affected": run.rows_affected,
-            "wait_reason": run.wait_reason,
+            "wait_reason": self.wait_reason,
             "expected_end_at": self.expected_end_at,
         }
 

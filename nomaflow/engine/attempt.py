@@ -121,10 +121,11 @@ class Attempt:
             # One that has no value is not passed, so that the function's own default counts.
             if value.value is not None or params[name].nullable
         }
+        earlier = self._earlier()
         put_in = partial(
             substitute,
             kwargs=kwargs,
-            outputs={earlier.name: earlier.output for earlier in run.steps if earlier.output is not None},
+            outputs={name: given["output"] for name, given in earlier.items() if given["output"]},
             context={
                 "run_id": run.id,
                 "job_id": run.job_id,
@@ -153,15 +154,21 @@ class Attempt:
             "session_user": run.actor.triggered_by,
             "kwargs": kwargs,
             "options": options,
-            "outputs": {
-                earlier.name: {"output": earlier.output or {}, "status": earlier.state.value}
-                for earlier in run.steps[: self._position]
-            },
+            "outputs": earlier,
             # Those that the options name go along; code asks for others when it opens them.
             "connectors": {name: self._answer(name) for name in names},
             "home": str(self._around.home),
             "import_root": str(self._around.import_root),
         }
+
+    def _earlier(self) -> dict[str, dict[str, Any]]:
+        """What the steps before this one gave, or had given in the run whose replay leaves them out."""
+        run = self._active.run
+        given = {}
+        for step in run.steps[: self._position]:
+            ended = run.kept.get(step.name, step)
+            given[step.name] = {"output": ended.output or {}, "status": ended.state.value}
+        return given
 
     def outcome(self, end: Message) -> Outcome:
         """What the last message means, given why the step was stopped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable
 
+from nomaflow.engine.model import Slot
 from nomaflow.wire import RecentRun, RunState, RunSummary
 
 RECENT = 20
@@ -13,7 +14,8 @@ RECENT = 20
 class Board:
     """What the cards and the admission need to know without asking the store."""
 
-    def __init__(self, newest_first: Iterable[RunSummary]) -> None:
+    def __init__(self, newest_first: Iterable[RunSummary], slots: Iterable[Slot] = ()) -> None:
+        self._slots = {slot.job_id: slot for slot in slots}
         self._recent: dict[str, deque[RunSummary]] = defaultdict(lambda: deque(maxlen=RECENT))
         for summary in reversed(list(newest_first)):
             self._recent[summary.job_id].append(summary)
@@ -21,6 +23,14 @@ class Board:
     def ended(self, summary: RunSummary) -> None:
         """A run of the job is over."""
         self._recent[summary.job_id].append(summary)
+
+    def decided(self, slot: Slot) -> None:
+        """A newer fire of the job has its slot."""
+        self._slots[slot.job_id] = slot
+
+    def last_slot(self, job_id: str) -> Slot | None:
+        """What became of the job's newest fire."""
+        return self._slots.get(job_id)
 
     def job_ids(self) -> set[str]:
         """The jobs that have ended runs, the deleted ones too."""

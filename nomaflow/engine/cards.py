@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from nomaflow.definitions.catalogue import Entry
 from nomaflow.definitions.problems import Problem
@@ -18,6 +19,7 @@ def card(
     newest: RunSummary | None,
     recent: Sequence[RecentRun],
     pause: Pause | None,
+    next_fires: Mapping[str, datetime | None],
     why: str | None,
 ) -> JobCard:
     """The card. A file with problems shows what its last good version said, and the first problem.
@@ -29,6 +31,7 @@ def card(
         newest: the newest run, in flight or ended. Seed: the badge is always its.
         recent: the newest ended runs, oldest first.
         pause: who switched the job off and why, if it is off.
+        next_fires: when each schedule fires next, by its name; none while it is off.
         why: why it does not run now.
     """
     job = entry.job or entry.last_good
@@ -56,9 +59,11 @@ def card(
                     cron=schedule.cron,
                     timezone=schedule.timezone or timezone,
                     enabled=schedule.enabled,
+                    next_fire_at=next_fires.get(schedule.name),
                 )
                 for schedule in job.schedules
             ],
+            "next_fire_at": min((fire for fire in next_fires.values() if fire), default=None),
             "step_count": len(job.steps),
             "log_level": job.log_level,
             "needs_form": not fires_at_once(job),

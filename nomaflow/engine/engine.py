@@ -11,8 +11,10 @@ from nomaflow.engine.connectors import Connectors
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Actor
-from nomaflow.engine.query import Cursor, Idempotency, LogQuery, Reset, RunQuery
+from nomaflow.engine.query import Cursor, Idempotency, LogQuery, Reset, RunQuery, SlotQuery
+from nomaflow.engine.replays import Replays
 from nomaflow.engine.runs import Runs
+from nomaflow.engine.schedules import Schedules
 from nomaflow.wire import (
     CheckResult,
     ConnectorInfo,
@@ -28,10 +30,18 @@ from nomaflow.wire import (
     LogPage,
     Page,
     Plan,
+    Preview,
+    PreviewAsk,
     ReloadResult,
+    Replay,
     Run,
     RunSummary,
+    Slot,
+    SlotChoice,
     StepTypeInfo,
+    Toggle,
+    WhatIf,
+    WhatIfAsk,
     Why,
 )
 
@@ -42,6 +52,8 @@ class Engine:
 
     jobs: Jobs
     history: Runs
+    replays: Replays
+    schedules: Schedules
     feed: Feed
     all_connectors: Connectors
     reasons_not_ready: Callable[[], list[str]]
@@ -69,7 +81,7 @@ class Engine:
         return self.jobs.document(job_id)
 
     def check_job(self, job_id: str, toml: str) -> CheckResult:
-        return self.jobs.check(job_id, toml)
+        return self.jobs.check(job_id, toml, self.schedules.next_fires)
 
     async def create_job(self, change: JobChange, actor: Actor) -> JobDocument:
         return await self.jobs.create(change, actor)
@@ -80,8 +92,8 @@ class Engine:
     async def delete_job(self, job_id: str, if_match: str, actor: Actor) -> None:
         await self.jobs.delete(job_id, if_match, actor)
 
-    async def set_enabled(self, job_id: str, enabled: bool, reason: str | None, actor: Actor) -> JobCard:
-        return await self.jobs.set_enabled(job_id, enabled, reason, actor)
+    async def set_enabled(self, job_id: str, toggle: Toggle, actor: Actor) -> JobCard:
+        return await self.jobs.set_enabled(job_id, toggle, actor)
 
     async def reload(self, actor: Actor) -> ReloadResult:
         return await self.jobs.reload(actor)
@@ -96,6 +108,17 @@ class Engine:
         self, job_id: str, launch: Launch, actor: Actor, idempotency: Idempotency | None
     ) -> tuple[Run, bool]:
         return await self.history.launch(job_id, launch, actor, idempotency)
+
+    async def replay_form(self, job_id: str, run_id: str) -> Form:
+        return await self.replays.form(job_id, run_id)
+
+    async def replay_plan(self, run_id: str, replay: Replay) -> Plan:
+        return await self.replays.plan(run_id, replay)
+
+    async def replay(
+        self, run_id: str, replay: Replay, actor: Actor, idempotency: Idempotency | None
+    ) -> tuple[Run, bool]:
+        return await self.replays.start(run_id, replay, actor, idempotency)
 
     def why(self, job_id: str) -> Why:
         return self.jobs.why(job_id)
@@ -125,6 +148,21 @@ class Engine:
         async with aclosing(self.feed.follow(after.seq if after else self.feed.seq)) as events:
             async for event in events:
                 yield event if event is not None else Reset(self.cursor)
+
+    async def calendar(self, query: SlotQuery) -> Page[Slot]:
+        return await self.schedules.calendar(query)
+
+    async def preview(self, ask: PreviewAsk) -> Preview:
+        return await self.schedules.preview(ask)
+
+    async def what_if(self, ask: WhatIfAsk) -> WhatIf:
+        return await self.schedules.what_if(ask)
+
+    async def skip(self, job_id: str, choice: SlotChoice, actor: Actor) -> Slot:
+        return await self.schedules.skip(job_id, choice, actor)
+
+    async def unskip(self, job_id: str, choice: SlotChoice, actor: Actor) -> None:
+        await self.schedules.unskip(job_id, choice, actor)
 
     def connectors(self) -> list[ConnectorInfo]:
         return self.all_connectors.all()

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import date
-from zoneinfo import ZoneInfo
+from datetime import date, datetime
 
 import trio
 
 from nomaflow.definitions.catalogue import Catalogue, Entry, text_of
-from nomaflow.definitions.job import Job
-from nomaflow.definitions.problems import Problem
+from nomaflow.definitions.job import Job, Schedule
 from nomaflow.definitions.settings import Settings, differences
 from nomaflow.engine import admission, cards
+from nomaflow.engine import why as reasons
 from nomaflow.engine.board import Board
-from nomaflow.engine.change import Change, Happened
+from nomaflow.engine.change import Change, Happened, PauseRow
+from nomaflow.engine.door import Door
 from nomaflow.engine.model import Actor, InForce
+from nomaflow.engine.pauses import Pauses
 from nomaflow.engine.ports import Policy
 from nomaflow.engine.recorder import Recorder
+from nomaflow.engine.rights import Rights, picked_connectors
 from nomaflow.engine.runner import Runner
-from nomaflow.errors import InvalidError, JobChangedError, NotAllowedError
+from nomaflow.engine.timetable import Timetable, Watched
+from nomaflow.errors import InvalidError, JobChangedError, NomaflowError
 from nomaflow.home import Home
 from nomaflow.launch import form as forms
 from nomaflow.launch import plan as plans
 from nomaflow.launch.form import Form
-from nomaflow.launch.overrides import Launch
-from nomaflow.launch.plan import Plan, PlannedStep
+from nomaflow.launch.overrides import Launch, Overrides
+from nomaflow.launch.plan import Plan
 from nomaflow.seams import Seams
-from nomaflow.wire import CheckResult, JobCard, JobChange, JobDocument, Pause, ReloadResult, Why
+from nomaflow.wire import CheckResult, JobCard, JobChange, JobDocument, Pause, ReloadResult, Toggle, Why
+
+log = logging.getLogger(__name__)
 
 
 class Jobs:
@@ -43,19 +49,22 @@ class Jobs:
         recorder: Recorder,
         policy: Policy,
         seams: Seams,
-        pauses: dict[str, Pause],
+        door: Door,
+        timetable: Timetable,
+        pauses: Pauses,
+        *,
+        not_ready: Callable[[], list[str]],
+        held: Callable[[], str | None],
         on_settings: Callable[[Settings], Awaitable[None]],
+        on_schedules: Callable[[], None],
     ) -> None:
-        self.catalogue = catalogue
+        self.catalogue, self.rights = catalogue, Rights(policy)
         self._in_force = in_force
-        self._system_timezone = seams.timezone()
         self._home, self._runner, self._board, self._recorder = home, runner, board, recorder
-        self._policy, self._seams, self._pauses, self._on_settings = policy, seams, pauses, on_settings
-
-    @property
-    def timezone(self) -> str:
-        """The home's zone, else the machine's."""
-        return self._in_force.settings.engine.timezone or self._system_timezone
+        self._seams, self._door, self._timetable, self._pauses = seams, door, timetable, pauses
+        self._not_ready, self._held = not_ready, held
+        self._on_settings, self._on_schedules = on_settings, on_schedules
+        self._changing = trio.Lock()  # what changes files is recorded in the order in which it changed them
 
     def cards(self) -> list[JobCard]:
         """All jobs, by id."""
@@ -80,10 +89,13 @@ class Jobs:
         """A job with its text."""
         return _document(self.fresh(job_id))
 
-    def check(self, job_id: str, toml: str) -> CheckResult:
-        """What saving the text would say."""
-        _, problems = self.catalogue.check(job_id, toml)
-        return CheckResult(problems=[cards.problem_at(problem) for problem in problems])
+    def check(self, job_id: str, toml: str, next_fires: Callable[[Job], list[datetime]]) -> CheckResult:
+        """What saving the text would say, and when the job would fire then."""
+        job, problems = self.catalogue.check(job_id, toml)
+        return CheckResult(
+            problems=[cards.problem_at(problem) for problem in problems],
+            next_fires=next_fires(job) if job is not None and job.enabled else [],
+        )
 
     async def create(self, change: JobChange, actor: Actor) -> JobDocument:
         """A new job."""
@@ -91,8 +103,9 @@ class Jobs:
             raise InvalidError("id is required: the new job's name", details=[{"path": "id", "message": "is required"}])
         job_id, text = change.id, _text(change)
         self._check_rights(job_id, text, actor, held_tags=[])
-        entry = await trio.to_thread.run_sync(self.catalogue.create, job_id, text)
-        await self._changed(entry.job_id, "created", actor, entry=entry)
+        async with self._changing:
+            entry = await trio.to_thread.run_sync(self.catalogue.create, job_id, text)
+            await self._changed(entry.job_id, "created", actor, entry=entry)
         return _document(entry)
 
     async def save(self, job_id: str, change: JobChange, if_match: str, actor: Actor) -> JobDocument:
@@ -104,26 +117,43 @@ class Jobs:
             )
         text = _text(change)
         self._check_rights(job_id, text, actor, held_tags=self.tags(job_id))
-        entry = await trio.to_thread.run_sync(self.catalogue.save, job_id, text, if_match)
-        await self._changed(job_id, "saved", actor, entry=entry)
+        async with self._changing:
+            entry = await trio.to_thread.run_sync(self.catalogue.save, job_id, text, if_match)
+            await self._changed(job_id, "saved", actor, entry=entry)
         return _document(entry)
 
     async def delete(self, job_id: str, if_match: str, actor: Actor) -> None:
         """Delete a job's file; its runs stay in the history."""
         tags = self.tags(job_id)
-        await trio.to_thread.run_sync(self.catalogue.delete, job_id, if_match)
-        await self._changed(job_id, "deleted", actor, tags=tags)
+        async with self._changing:
+            await trio.to_thread.run_sync(self.catalogue.delete, job_id, if_match)
+            await self._changed(job_id, "deleted", actor, tags=tags)
 
-    async def set_enabled(self, job_id: str, enabled: bool, reason: str | None, actor: Actor) -> JobCard:
+    async def set_enabled(self, job_id: str, toggle: Toggle, actor: Actor) -> JobCard:
         """Switch the job's own fires on or off; a run in flight goes on. Seed: "Enable / disable"."""
-        entry = await trio.to_thread.run_sync(self.catalogue.set_enabled, job_id, enabled)
-        if enabled:
-            self._pauses.pop(job_id, None)
-        else:
-            self._pauses[job_id] = Pause(reason=reason, by=actor.triggered_by)
-        state = "enabled" if enabled else "disabled"
-        await self._changed(job_id, state, actor, reason=reason, entry=entry)
+        now, until = self._seams.now(), toggle.until
+        if until is not None and (toggle.enabled or until <= now):
+            message = "belongs to a switch-off" if toggle.enabled else "lies in the past"
+            raise InvalidError(f"until {message}", details=[{"path": "until", "message": message}])
+        async with self._changing:
+            entry = await trio.to_thread.run_sync(self.catalogue.set_enabled, job_id, toggle.enabled)
+            change = Change()
+            if not toggle.enabled:
+                pause = PauseRow(job_id, toggle.reason, actor.triggered_by, until, now)
+                change = self._pauses.begin(pause)
+            state = "enabled" if toggle.enabled else "disabled"
+            await self._changed(job_id, state, actor, reason=toggle.reason, entry=entry, change=change)
         return self._card(entry)
+
+    async def end_pauses(self) -> None:
+        """Switch on again what was switched off until now."""
+        for pause in self._pauses.ended(self._seams.now()):
+            toggle = Toggle(enabled=True, reason=f"the pause that {pause.who} began is over")
+            try:
+                await self.set_enabled(pause.job_id, toggle, Actor("", "engine"))
+            except NomaflowError as error:
+                log.error("the pause of %s could not be ended: %s", pause.job_id, error)
+                await self._recorder.record(self._pauses.end(pause.job_id))
 
     async def reload(self, actor: Actor) -> ReloadResult:
         """Read settings and jobs again.
@@ -131,6 +161,10 @@ class Jobs:
         Raises:
             InvalidError: the settings have problems; the old ones stay in force.
         """
+        async with self._changing:
+            return await self._reload(actor)
+
+    async def _reload(self, actor: Actor) -> ReloadResult:
         before = self._in_force.settings
         settings = await trio.to_thread.run_sync(self._home.load_settings)
         await self._on_settings(settings)
@@ -142,6 +176,7 @@ class Jobs:
             await self._changed(job_id, "reloaded", actor, entry=entries[job_id])
         for job_id in changes.removed:
             await self._changed(job_id, "removed", actor, tags=tags[job_id])
+        await self._recorder.record(self.watch_all())  # the home's zone may be another one
         return ReloadResult(
             added=list(changes.added),
             changed=list(changes.changed),
@@ -169,114 +204,123 @@ class Jobs:
         known = self.catalogue.entries.get(job_id)
         entry = self.catalogue.fresh(job_id)
         if entry != known:
+            change = self._sync(entry)
             event = Happened(self._seams.now(), "job", job_id, state="reloaded", who="engine", record=self._card(entry))
-            self._recorder.submit(Change(events=[event]))
+            change.events.append(event)
+            self._recorder.submit(change)
         return entry
 
     def resolve(self, entry: Entry, launch: Launch) -> Plan:
         """The plan of a launch, if the job is still the one that the caller saw."""
         job = self.runnable(entry)
-        if launch.definition is not None and launch.definition != entry.etag:
-            message = f"the job changed: {entry.job_id} is no longer the version that the form was made from"
-            raise JobChangedError(
-                f"{message}; look at it again",
-                details=[{"message": message, "current": entry.etag, "given": launch.definition}],
-            )
-        plan = plans.resolve(job, launch, today=self.today())
+        self.check_version(entry, launch)
+        return self.planned(job, launch, today=self._door.today())
+
+    def check_version(self, entry: Entry, launch: Launch) -> None:
+        """Refuse a launch of a job that is no longer the version that the caller saw.
+
+        Raises:
+            JobChangedError: with both versions.
+        """
+        if launch.definition is None or launch.definition == entry.etag:
+            return
+        message = f"the job changed: {entry.job_id} is no longer the version that the form was made from"
+        raise JobChangedError(
+            f"{message}; look at it again",
+            details=[{"message": message, "current": entry.etag, "given": launch.definition}],
+        )
+
+    def connector_names(self) -> set[str]:
+        """The connectors that the settings have."""
+        return set(self._in_force.settings.connectors)
+
+    def planned(self, job: Job, overrides: Overrides, *, today: date, schedule: Schedule | None = None) -> Plan:
+        """A job with changes merged in, if all connectors that it then names are there."""
+        plan = plans.resolve(job, overrides, today=today, schedule=schedule)
+        self.check_connectors(job, plan)
+        return plan
+
+    def check_connectors(self, job: Job, plan: Plan) -> None:
+        """Refuse a plan that names a connector that is not there.
+
+        Raises:
+            InvalidError: names it.
+        """
         known = self._in_force.settings.connectors
         for planned in plan.steps:
-            for name in sorted(_picked(job, planned) - known.keys()):
+            for name in sorted(picked_connectors(job, planned) - known.keys()):
                 message = f"there is no connector {name!r} in nomaflow.toml"
                 raise InvalidError(message, details=[{"path": f"steps.{planned.name}", "message": message}])
-        return plan
 
     def runnable(self, entry: Entry) -> Job:
         """The job of a file without problems."""
         if entry.job is None:
-            refusal = admission.refusal(
-                entry.job_id, active_run_id=None, problems=[str(problem) for problem in entry.problems], not_ready=[]
+            refused = admission.admit(
+                entry.job_id, overlap="skip", in_flight=[], problems=[str(problem) for problem in entry.problems]
             )
-            assert refusal is not None
-            raise refusal
+            assert refused.error is not None
+            raise refused.error
         return entry.job
 
     def why(self, job_id: str) -> Why:
         """Why the job does not run now."""
         entry = self.catalogue.entry(job_id)
-        active = self._runner.active_of(job_id)
-        if active:
-            run = active[0].run
-            return Why(
-                why=f"{run.id} is {run.state}" + (f": {run.wait_reason}" if run.wait_reason else ""), action="cancel"
-            )
-        if entry.problems:
-            return Why(why=f"its file has a problem: {entry.problems[0]}", action="edit")
-        assert entry.job is not None
-        if not entry.job.enabled:
-            pause = self._pauses.get(job_id, Pause())
-            by = f" by {pause.by}" if pause.by else ""
-            reason = f": {pause.reason}" if pause.reason else ""
-            return Why(why=f"it is disabled{by}{reason}; it can still be run by hand", action="enable")
-        if not entry.job.schedules:
-            return Why(why="it is manual-only: it has no schedule", action="run")
-        return Why(why="schedules are read and checked, and do not fire yet; it can be run by hand", action="run")
+        watched = [(each, self._skipped_by(each)) for each in self._timetable.of(job_id)]
+        return reasons.why(
+            entry,
+            now=self._seams.now(),
+            timezone=self._door.timezone,
+            active=self._runner.active_of(job_id),
+            pause=self._pauses.get(job_id),
+            watched=watched,
+            last_slot=self._board.last_slot(job_id),
+            not_ready=self._not_ready(),
+            held=self._held(),
+        )
 
-    def check_launch_rights(self, job: Job, plan: Plan, actor: Actor) -> None:
-        """Refuse a launch that would use what the person may not.
+    def watch_all(self) -> Change:
+        """Watch the schedules of every job; what is no longer there is let go."""
+        change = Change()
+        for entry in self.catalogue.entries.values():
+            change.add(self._sync(entry))
+        for job_id in self._timetable.job_ids() - self.catalogue.entries.keys():
+            change.add(self._timetable.forget(job_id))
+            change.add(self._pauses.end(job_id))
+        return change
 
-        Raises:
-            NotAllowedError: names the connector, or the shell steps.
-        """
-        names = {name for step in job.steps for name in step.connectors() if not name.startswith("$")}
-        for planned in plan.steps:
-            names |= _picked(job, planned)
-        self._check_connectors(names, actor)
-        runs_shell = any(planned.type == "shell" and planned.runs for planned in plan.steps)
-        if runs_shell and not self._policy.may_run_shell(actor, job.id, job.tags):
-            raise _no_shell(job.id, actor)
+    def _sync(self, entry: Entry) -> Change:
+        """Watch a job's schedules as its file has them now; those of the last good version while it has problems."""
+        job = entry.job or entry.last_good
+        if job is None:
+            return Change()
+        change = self._timetable.sync(job, self._door.timezone, self._seams.now())
+        change.add(self._pauses.sync(job))
+        self._on_schedules()
+        return change
+
+    def _skipped_by(self, watched: Watched) -> str | None:
+        skips = self._timetable.skips_of(watched.place)
+        skip = skips.get(watched.next_at) if watched.next_at is not None else None
+        return skip.who if skip is not None else None
 
     def _check_rights(self, job_id: str, text: str, actor: Actor, held_tags: list[str]) -> None:
-        """Refuse to save what the person may not use.
-
-        Tags open grants and stand in the very text that is saved, so nobody may give himself a right by writing one:
-        what the person may do counts by the tags that the job has before.
-        """
         job, problems = self.catalogue.check(job_id, text)
-        if job is None or problems:
-            return  # saving it says what is wrong
-        self._check_connectors(job.connectors(), actor)
-        if not self._policy.may_run_shell(actor, job_id, job.tags):
-            if any(step.type == "shell" for step in job.steps):
-                raise _no_shell(job_id, actor)
-        elif not self._policy.may_run_shell(actor, job_id, held_tags):
-            raise NotAllowedError(
-                f"the tags of this text would let {actor.account} run shell steps of {job_id}; an admin can save them",
-                details=[{"path": "tags", "message": "would open a grant for shell steps"}],
-            )
-
-    def _check_connectors(self, names: set[str], actor: Actor) -> None:
-        refused = sorted(name for name in names if not self._policy.may_use_connector(actor, name))
-        if refused:
-            raise NotAllowedError(
-                f"{actor.account} may not use the connector {refused[0]!r}; an admin can grant it in nomaflow.toml",
-                details=[{"path": name, "message": "no grant for this connector"} for name in refused],
-            )
+        if job is not None and not problems:  # else saving it says what is wrong
+            self.rights.check_save(job, actor, held_tags)
 
     def _card(self, entry: Entry) -> JobCard:
+        pause = self._pauses.get(entry.job_id)
         active = self._runner.active_of(entry.job_id)
         return cards.card(
             entry,
-            timezone=self.timezone,
+            timezone=self._door.timezone,
             active=[run.card() for run in active],
             newest=active[-1].summary() if active else self._board.last(entry.job_id),
             recent=self._board.recent(entry.job_id),
-            pause=self._pauses.get(entry.job_id),
+            pause=Pause(reason=pause.reason, until=pause.until_at, by=pause.who) if pause is not None else None,
+            next_fires=self._timetable.next_fires(entry.job_id),
             why=self.why(entry.job_id).why,
         )
-
-    def today(self) -> date:
-        """The day in the home's zone."""
-        return self._seams.now().astimezone(ZoneInfo(self.timezone)).date()
 
     async def _changed(
         self,
@@ -287,7 +331,14 @@ class Jobs:
         reason: str | None = None,
         entry: Entry | None = None,
         tags: Iterable[str] = (),
+        change: Change | None = None,
     ) -> None:
+        change = change or Change()
+        if entry is not None:
+            change.add(self._sync(entry))
+        else:
+            change.add(self._timetable.forget(job_id))
+            change.add(self._pauses.end(job_id))
         event = Happened(
             self._seams.now(),
             "job",
@@ -298,20 +349,8 @@ class Jobs:
             record=self._card(entry) if entry is not None else None,
             gone_tags=tuple(tags),
         )
-        await self._recorder.record(Change(events=[event]))
-
-
-def _picked(job: Job, planned: PlannedStep) -> set[str]:
-    """The connectors that the step's kwargs name."""
-    step = job.step(planned.name)
-    assert step is not None, "a plan is made from its job"
-    params = {**job.params, **job.op_kwargs(step)}
-    values = planned.values()
-    return {str(values[name]) for name, param in params.items() if param.type == "connector" and values[name]}
-
-
-def _no_shell(job_id: str, actor: Actor) -> NotAllowedError:
-    return NotAllowedError(f"{actor.account} may not run shell steps of {job_id}; an admin can grant it")
+        change.events.append(event)
+        await self._recorder.record(change)
 
 
 def _text(change: JobChange) -> str:
@@ -328,8 +367,3 @@ def _document(entry: Entry) -> JobDocument:
         job=entry.job.model_dump(mode="json", by_alias=True) if entry.job else None,
         problems=[cards.problem_at(problem) for problem in entry.problems],
     )
-
-
-def problem_texts(problems: tuple[Problem, ...]) -> list[str]:
-    """Problems as sentences."""
-    return [str(problem) for problem in problems]

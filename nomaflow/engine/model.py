@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from nomaflow.definitions.settings import Settings
@@ -76,6 +76,11 @@ class Slot:
     count: int = 1
     last_at: datetime | None = None
 
+    @property
+    def slot_id(self) -> int:
+        """Its key in the store, of which there can be no second one."""
+        return self.number * 2**33 + int(self.scheduled_at.timestamp())
+
     def record(self) -> WireSlot:
         """As the API sends it."""
         return WireSlot(
@@ -96,7 +101,8 @@ class Slot:
 class Run:
     """A run in flight, changed only by the runner. Ended runs live in the store alone.
 
-    `today` is the day that date tokens count from, in the home's zone.
+    `today` is the day that date tokens count from, in the home's zone. `kept` are steps of earlier runs, by name, which
+    a replay leaves out and whose outputs it goes on with.
     """
 
     id: str
@@ -119,6 +125,12 @@ class Run:
     receipt: Receipt | None = None
     expected_seconds: float | None = None
     today: date | None = None
+    kept: dict[str, StepRun] = field(default_factory=dict)
+
+    @property
+    def due_at(self) -> datetime:
+        """When it was to begin: at its slot, or when it was asked for."""
+        return self.scheduled_at or self.queued_at
 
     @property
     def rows_affected(self) -> int | None:

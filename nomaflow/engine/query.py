@@ -25,6 +25,24 @@ class RunQuery:
 
 
 @dataclass(frozen=True)
+class SlotQuery:
+    """Which slots to list, in order of time: those with a nominal time in [since, until).
+
+    `jobs` are those that the person may see, None for all; `cursor` is the last page's `next_cursor`.
+    """
+
+    since: datetime
+    until: datetime
+    jobs: frozenset[str] | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+    def shows(self, job_id: str) -> bool:
+        """Whether slots of the job are asked for."""
+        return self.jobs is None or job_id in self.jobs
+
+
+@dataclass(frozen=True)
 class LogQuery:
     """Which lines of a run's log: after a number, or the last `tail`; narrowed by level, step and text."""
 

@@ -1,37 +1,103 @@
-"""What an earlier engine left unfinished, brought to an end before anything new can start.
+"""What an earlier engine left unfinished, sorted out before anything new can start.
 
-Its workers end themselves when their pipe closes; one whose C code holds the interpreter does so when it lets go.
+Its workers are gone by then. A run in the middle of a step has ended with its worker; one that was QUEUED, or waits for
+a step's next try, can go on as if nothing had happened.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from nomaflow.engine.change import Change, Happened, Row
+from nomaflow.definitions.job import Job
+from nomaflow.engine.change import Change, Happened, Row, WaitRow
 from nomaflow.engine.model import INTERRUPTED_RESTARTED, Actor, Run
-from nomaflow.engine.rows import log_row, run_record, run_update, step_row
+from nomaflow.engine.rows import log_row, run_record, run_update, step_record, step_row
 from nomaflow.engine.store import Store
-from nomaflow.launch.plan import SKIPPED_DISABLED
+from nomaflow.engine.why import span
+from nomaflow.launch.replay import kept_from
+from nomaflow.schedule.slots import GRACE, window
 from nomaflow.seams import run_number
 from nomaflow.wire import Attempt, LogLine, RunState, StepError, StepState
 
+PATIENCE = timedelta(hours=24)
+"""What a person asked for, or a step's next try, still happens when the engine was away for no longer than this."""
 
-def end_orphans(store: Store, now: datetime) -> int:
-    """Mark every run that was in flight: FAILED `interrupted: engine restarted`, or CANCELED if it was being canceled.
+
+@dataclass(frozen=True)
+class LeftOver:
+    """A run to go on with: what it was made from, the number of its log's last line, and the wait that it was in."""
+
+    run: Run
+    job: Job
+    line: int
+    goes_on: WaitRow | None
+
+
+def sort_out(store: Store, now: datetime, *, read: Callable[[str, str], Job | None]) -> tuple[int, list[LeftOver]]:
+    """End what was in the middle of a step, and give back what can go on.
+
+    FAILED `interrupted: engine restarted`; CANCELED where it was being canceled, or where it was to begin so long ago
+    that it would surprise.
+
+    Args:
+        store: the run store.
+        now: the time.
+        read: a job from its id and its stored text; None where it cannot be read any more.
 
     Returns:
-        How many there were.
+        How many runs were ended, and the others, oldest first.
     """
-    changes, lines = [], []
+    last_at = store.newest_at()
+    away = now - last_at if last_at is not None else timedelta()
+    waits, left, changes, lines = store.waits(), list[LeftOver](), list[Change](), list[Row]()
     for row, ended_steps in store.orphans():
-        run = _run(row, ended_steps)
-        changes.append(_ended(store, run, now, ended={step[1] for step in ended_steps}))
+        run, ended = _run(row, ended_steps), {step[1] for step in ended_steps}
+        wait = waits.get(run.id)
+        if wait is not None and wait.position in ended:
+            wait = None
+        line = store.last_line(run_number(run.id))
+        text = store.definition(run.job_id, run.etag)
+        job = read(run.job_id, text) if text is not None else None
+        reason = _why_over(run, job, wait, away)
+        if reason is None and job is not None:
+            _take_up(store, run, wait)
+            left.append(LeftOver(run, job, line, wait))
+            continue
+        changes.append(_ended(store, run, now, reason or INTERRUPTED_RESTARTED, ended=ended))
         text = f"run {run.state}: {run.reason}"
-        line = LogLine(seq=store.last_line(run_number(run.id)) + 1, ts=now, level="ERROR", stream="engine", text=text)
-        lines.append(log_row(run.id, line))
+        lines.append(log_row(run.id, LogLine(seq=line + 1, ts=now, level="ERROR", stream="engine", text=text)))
     if changes:
         store.commit(changes, lines)
-    return len(changes)
+    return len(changes), sorted(left, key=lambda each: each.run.id)
+
+
+def _why_over(run: Run, job: Job | None, wait: WaitRow | None, away: timedelta) -> str | None:
+    """Why a run cannot go on; None where it can."""
+    if run.state is RunState.CANCELING:
+        return "canceled before the engine restarted"
+    if job is None or (run.state is RunState.RUNNING and (wait is None or away > PATIENCE)):
+        return INTERRUPTED_RESTARTED
+    if run.state is RunState.QUEUED:
+        schedule = next((each for each in job.schedules if each.name == run.schedule), None)
+        patience = max(GRACE, window(schedule.catchup_window)) if schedule is not None else PATIENCE
+        if away > patience:
+            return f"missed: the engine was away for {span(away)} while it waited"
+    return None
+
+
+def _take_up(store: Store, run: Run, wait: WaitRow | None) -> None:
+    """Put in what the store keeps elsewhere: the step that waits, and what a replay kept from earlier runs."""
+    if wait is not None:
+        step = run.steps[wait.position]
+        starts = store.step_starts(run_number(run.id))
+        step.state, step.started_at = StepState.RUNNING, starts[step.name][0]
+        step.attempts, step.attempt = list(wait.attempts), len(wait.attempts)
+    for planned in run.plan.steps:
+        if (source := kept_from(planned.reason)) is not None:
+            steps = map(step_record, store.steps_of(run_number(source)))
+            run.kept |= {step.name: step for step in steps if step.name == planned.name}
 
 
 def _run(row: Row, ended_steps: list[Row]) -> Run:
@@ -44,6 +110,10 @@ def _run(row: Row, ended_steps: list[Row]) -> Run:
         actor=Actor(record.triggered_by.partition(":")[2], record.via),
         etag=record.etag,
         queued_at=record.queued_at,
+        schedule=record.schedule,
+        scheduled_at=record.scheduled_at,
+        replay_of=record.replay_of,
+        parent_run=record.parent_run,
         state=record.state,
         reason=record.reason,
         started_at=record.started_at,
@@ -52,10 +122,9 @@ def _run(row: Row, ended_steps: list[Row]) -> Run:
     )
 
 
-def _ended(store: Store, run: Run, now: datetime, *, ended: set[int]) -> Change:
+def _ended(store: Store, run: Run, now: datetime, reason: str, *, ended: set[int]) -> Change:
     change = Change()
     starts = store.step_starts(run_number(run.id))
-    canceled = run.state is RunState.CANCELING
     for position, (planned, step) in enumerate(zip(run.plan.steps, run.steps, strict=True)):
         if position in ended:
             continue
@@ -68,12 +137,12 @@ def _ended(store: Store, run: Run, now: datetime, *, ended: set[int]) -> Change:
             step.attempts = [Attempt(n=step.attempt, started_at=last_try_at, finished_at=now, error=step.error)]
         else:
             step.state = StepState.CANCELED
-            step.reason = INTERRUPTED_RESTARTED if planned.runs else SKIPPED_DISABLED
+            step.reason = reason if planned.runs else planned.reason
         change.steps.append(step_row(run.id, position, step))
         change.events.append(Happened(now, "step", run.job_id, run.id, step.name, step.state, reason=step.reason))
-    run.state = RunState.CANCELED if canceled else RunState.FAILED
-    run.reason = "canceled before the engine restarted" if canceled else INTERRUPTED_RESTARTED
-    run.finished_at = now
+    # What never began has not failed, and what was being canceled is.
+    run.state = RunState.FAILED if reason == INTERRUPTED_RESTARTED else RunState.CANCELED
+    run.reason, run.finished_at = reason, now
     change.updated.append(run_update(run))
     change.events.append(Happened(now, "run", run.job_id, run.id, state=run.state, who="engine", reason=run.reason))
     return change

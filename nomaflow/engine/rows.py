@@ -148,7 +148,7 @@ def step_row(run_id: str, position: int, step: StepRun) -> Row:
 def slot_row(slot: Slot, epoch: int) -> Row:
     """A slot, in the order of its table."""
     return (
-        slot.number * 2**33 + int(slot.scheduled_at.timestamp()),
+        slot.slot_id,
         slot.job_id,
         slot.schedule,
         naive(slot.scheduled_at),

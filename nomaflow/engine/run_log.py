@@ -75,14 +75,18 @@ class Masks:
 
 
 class RunLog:
-    """Takes lines as they come and gives back which of them to store."""
+    """Takes lines as they come and gives back which of them to store; `seq` is the number of the newest.
 
-    def __init__(self) -> None:
-        self.seq = 0
+    Args:
+        seq: how many an earlier engine took; they are in the store.
+    """
+
+    def __init__(self, seq: int = 0) -> None:
+        self.seq = seq
         self.ended = False
         self._newest = NewestLines(KEPT_FOR_FOLLOWERS, TAIL_CHARACTERS)
         self._tail = NewestLines(TAIL_LINES, TAIL_CHARACTERS)
-        self._head_lines = self._head_characters = 0
+        self._head_lines, self._head_characters = seq, 0
         self._masks = Masks()
         self._news = trio.Event()
 
@@ -149,8 +153,10 @@ class RunLog:
         kept = self._newest.kept
         if kept and kept[0].seq > seq + 1:
             return None
+        if not kept:
+            return [] if seq >= self.seq else None
         # Each line that is kept has its number, without a gap.
-        return list(islice(kept, max(0, seq + 1 - kept[0].seq), None)) if kept else []
+        return list(islice(kept, max(0, seq + 1 - kept[0].seq), None))
 
     async def wait_beyond(self, seq: int) -> None:
         """Return when there is a line after that one, or none will come."""

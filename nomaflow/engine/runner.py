@@ -9,33 +9,39 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import trio
 
 from nomaflow.definitions.steps.common import StepCommon
-from nomaflow.engine import admission, retry
+from nomaflow.engine import retry
 from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.attempt import Attempt, Outcome, Surroundings
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop, prove
+from nomaflow.engine.capacity import Capacity
 from nomaflow.engine.change import Change
 from nomaflow.engine.model import INTERRUPTED_STOPPED, InForce
+from nomaflow.engine.narration import Narrator, seconds_text
 from nomaflow.engine.ports import Worker, Workers
 from nomaflow.engine.rows import log_row
 from nomaflow.errors import NotReadyError
-from nomaflow.launch.plan import SKIPPED_DISABLED, PlannedStep
+from nomaflow.launch.plan import PlannedStep
 from nomaflow.launch.substitution import SubstitutionError
 from nomaflow.seams import Seams
 from nomaflow.wire import Attempt as AttemptRecord
-from nomaflow.wire import RunState, StepError, StepState
+from nomaflow.wire import RunState, StepError, StepState, iso
 from nomaflow.worker.pool import WorkerError
 
 STORE_RETRY_SECONDS = 1.0
 """A run whose end cannot be recorded stays in flight, and its job busy, until the store takes it."""
 
 log = logging.getLogger(__name__)
+
+
+class _ParkedError(Exception):
+    """The engine stops, and the run is left to the next one."""
 
 
 class Runner:
@@ -52,11 +58,11 @@ class Runner:
     ) -> None:
         self._on_end = on_end
         self._around, self._pool, self._board, self._seams, self._in_force = around, pool, board, seams, in_force
-        self._workers = trio.CapacityLimiter(in_force.settings.engine.max_parallel_runs)
+        self._capacity = Capacity(in_force)
+        self._say = Narrator(around.recorder)
         self._active: dict[str, ActiveRun] = {}
         self._all_ended = trio.Event()
         self._draining = False
-        in_force.on_change(lambda settings: setattr(self._workers, "total_tokens", settings.engine.max_parallel_runs))
 
     def active(self, run_id: str) -> ActiveRun | None:
         """A run in flight."""
@@ -75,19 +81,22 @@ class Runner:
         self._active[active.run.id] = active
 
     async def execute(self, active: ActiveRun) -> None:
-        """Run it to its end."""
-        self._say(active, f"run accepted, started by {active.run.actor.triggered_by}")
-        change = Change()
+        """Run it to its end, or until it is parked."""
+        run, change = active.run, Change()
+        self._say.accepted(active)
         try:
-            if await self._wait_for_worker(active):
-                try:
+            try:
+                if active.goes_on is not None:
+                    self._capacity.keep_locks(active)
+                if active.goes_on is not None or await self._capacity.acquire(active, run.due_at):
                     state, reason, change = await self._run_steps(active)
-                finally:
-                    self._workers.release_on_behalf_of(active)
-            else:
-                state, reason = self._stopped_state(active)
-                assert active.stop is not None
-                active.stop.proof = "the run never began"
+                else:
+                    state, reason = self._never_began(active)
+            finally:
+                self._capacity.release(active)
+        except _ParkedError:
+            self._park(active)
+            return
         except NotReadyError as error:
             # The store takes nothing; what is acknowledged is on disk, and the next start ends the run.
             log.error("%s cannot go on: %s", active.run.id, error)
@@ -100,7 +109,7 @@ class Runner:
 
     async def stop(self, active: ActiveRun, stop: Stop) -> None:
         """Ask a run to stop. A second request only hurries the first, and one that comes too late changes nothing."""
-        if active.is_ending:
+        if active.is_ending or active.is_parked:
             await active.ended.wait()
             return
         if active.stop is not None:
@@ -113,7 +122,7 @@ class Runner:
         active.stop = stop
         try:
             if stop.kind == "cancel":
-                self._say(active, f"cancel requested by {stop.by}" + (f": {stop.reason}" if stop.reason else ""))
+                self._say.line(active, f"cancel requested by {stop.by}" + (f": {stop.reason}" if stop.reason else ""))
                 if active.run.state is RunState.RUNNING:
                     await self._around.recorder.record(active.canceling(stop))
         finally:
@@ -121,9 +130,17 @@ class Runner:
             active.ask_to_stop()
 
     async def drain(self, seconds: float, hurry: trio.Event) -> None:
-        """Let runs end for so long, then stop the rest; `hurry` skips the wait."""
+        """Let runs end for so long, then stop the rest; `hurry` skips the wait.
+
+        A run that has not begun, or waits for a step's next try, is left as it is: the next engine goes on with it.
+        """
         self._draining = True
         self._all_ended = trio.Event()
+        self._capacity.close()
+        for active in self.all_active():
+            if active.may_be_parked:
+                active.is_parked = True
+                active.ask_to_stop()
         if not self._active:
             return
         async with trio.open_nursery() as nursery:
@@ -143,36 +160,38 @@ class Runner:
                 if active.stop is not None:
                     active.stop.hurry()
 
-    async def _wait_for_worker(self, active: ActiveRun) -> bool:
-        """Whether a worker may be used; False when the run was stopped while it waited."""
-        try:
-            self._workers.acquire_on_behalf_of_nowait(active)
-            return True
-        except trio.WouldBlock:
-            active.run.wait_reason = admission.waits_for_worker(int(self._workers.total_tokens))
-        got = False
-        async with trio.open_nursery() as nursery:
+    def _never_began(self, active: ActiveRun) -> tuple[RunState, str | None]:
+        """How a run ends that was stopped while it waited."""
+        if active.stop is None or active.is_parked:
+            raise _ParkedError
+        active.stop.proof = "the run never began"
+        return self._stopped_state(active)
 
-            async def give_up() -> None:
-                await active.stop_asked.wait()
-                nursery.cancel_scope.cancel()
+    def _park(self, active: ActiveRun) -> None:
+        """Leave a run to the next engine, as the store has it."""
+        active.is_parked = True
+        self._around.recorder.take_lines([log_row(active.run.id, line) for line in active.log.rest()])
+        self._leave(active)
 
-            nursery.start_soon(give_up)
-            await self._workers.acquire_on_behalf_of(active)
-            got = True
-            nursery.cancel_scope.cancel()
-        return got
+    def _leave(self, active: ActiveRun) -> None:
+        del self._active[active.run.id]
+        active.log.end()
+        active.ended.set()
+        if not self._active:
+            self._all_ended.set()
 
     async def _run_steps(self, active: ActiveRun) -> tuple[RunState, str | None, Change]:
         """Run what the plan says; how the run ends, why, and the change that is still to be recorded."""
-        run = active.run
-        change = active.began()
+        run, goes_on = active.run, active.goes_on
+        change = active.began() if run.started_at is None else Change()
         worker: Worker | None = None
         failed: Outcome | None = None
         try:
             for position, (planned, step) in enumerate(self._steps(active)):
+                if goes_on is not None and position < goes_on.position:
+                    continue
                 if not planned.runs:
-                    _add(change, active.step_ended(position, StepState.CANCELED, reason=SKIPPED_DISABLED))
+                    change.add(active.step_ended(position, StepState.CANCELED, reason=planned.reason))
                     continue
                 if active.stop is not None:
                     break
@@ -213,34 +232,57 @@ class Runner:
         """All tries of one step; the outcome of the last, and the worker if it is fit for the next step."""
         policy = retry.policy(active.job.retry, step.retry)
         record = active.run.steps[position]
+        goes_on = active.goes_on
+        if goes_on is not None and position == goes_on.position:
+            stopped = await self._wait_for_try(active, goes_on.due_at)
+            if stopped is not None:
+                return stopped, worker
         while True:
-            _add(change, active.step_began(position))
+            change.add(active.step_began(position))
             await self._around.recorder.record(change)
             if active.acceptance is not None:
                 await active.acceptance.wait_durable()
-            self._say(active, f"▶ {step.name} ({planned.type}) {step.detail}", position)
+            self._say.line(active, f"▶ {step.name} ({planned.type}) {step.detail}", position)
             started_at = active.now()
             outcome, worker = await self._try(active, planned, step, position, worker)
             attempt = AttemptRecord(
                 n=record.attempt, started_at=started_at, finished_at=active.now(), error=outcome.error
             )
             record.attempts.append(attempt)
-            self._say_outcome(active, position, outcome)
+            self._say.outcome(active, position, outcome)
             delay = retry.delay_seconds(policy, record.attempt, self._seams.draw, outcome.retry_after)
             if outcome.state is not StepState.FAILED or not outcome.may_retry or delay is None:
                 if why := retry.why_last(policy, record.attempt, outcome.lasting):
-                    self._say(active, why, position)
+                    self._say.line(active, why, position)
                 return outcome, worker
-            attempt.retry_at = active.now() + timedelta(seconds=delay)
-            self._around.recorder.submit(active.step_waits(position))
-            self._say(
+            attempt.retry_at = due_at = active.now() + timedelta(seconds=delay)
+            self._say.line(
                 active, f"tries again in {delay:.0f} s ({record.attempt} of {policy.attempts} tries made)", position
             )
-            with trio.move_on_after(delay):
-                await active.stop_asked.wait()
-                assert active.stop is not None
-                return Outcome(StepState.CANCELED, reason=f"canceled by {active.stop.by}"), worker
+            if worker is not None:
+                await self._pool.release(worker, clean=False)
+                worker = None
+            self._around.recorder.submit(active.step_waits(position, due_at))
+            if stopped := await self._wait_for_try(active, due_at):
+                return stopped, worker
             change = Change()
+
+    async def _wait_for_try(self, active: ActiveRun, due_at: datetime) -> Outcome | None:
+        """Wait until a step's next try is due and the run has a worker again; it holds none meanwhile.
+
+        Returns the outcome of the step where the run was stopped instead.
+        """
+        active.run.wait_reason = f"waits for its next try at {iso(due_at)}"
+        active.tell_waiting()
+        self._capacity.release(active, keeps_locks=True)
+        with active.undisturbed((due_at - active.now()).total_seconds()):
+            await trio.sleep_forever()
+        active.run.wait_reason = None
+        if not active.stop_asked.is_set() and await self._capacity.acquire(active, due_at):
+            return None
+        if active.stop is None or active.is_parked:
+            raise _ParkedError
+        return Outcome(StepState.CANCELED, reason=f"canceled by {active.stop.by}")
 
     async def _try(
         self, active: ActiveRun, planned: PlannedStep, step: StepCommon, position: int, worker: Worker | None
@@ -260,8 +302,8 @@ class Runner:
                 attempt = Attempt(self._around, active, step, position, worker)
                 end = await attempt.run(spec, grace_seconds=grace)
         except SubstitutionError as error:
-            wrong = StepError(type="SubstitutionError", message=str(error))
-            return Outcome(StepState.FAILED, error=wrong, may_retry=False, lasting="what is missing stays so"), worker
+            error_of_plan = StepError(type="SubstitutionError", message=str(error))
+            return Outcome(StepState.FAILED, error=error_of_plan, may_retry=False), worker
         except WorkerError as error:
             return Outcome(StepState.FAILED, error=StepError(type="WorkerError", message=str(error))), None
         except BaseException:
@@ -271,7 +313,7 @@ class Runner:
         outcome = attempt.outcome(end)
         if "stopped" in end:
             stop: Stop = end["stopped"]
-            await prove(worker, stop, now=active.now, stuck=lambda: self._tell_stuck(active, stop))
+            await prove(worker, stop, now=active.now, stuck=lambda: self._say.stuck(active, stop))
             await attempt.settle(end, stop, self._pool)
             active.stop_of_step = None
             return outcome, None
@@ -291,10 +333,10 @@ class Runner:
         why = f"canceled by {active.stop.by}" if active.stop else "an earlier step failed"
         for position, (planned, step) in enumerate(zip(active.run.plan.steps, active.run.steps, strict=True)):
             if step.state is StepState.PENDING:
-                skipped = why if planned.runs else SKIPPED_DISABLED
-                _add(change, active.step_ended(position, StepState.CANCELED, reason=skipped))
+                skipped = why if planned.runs else planned.reason
+                change.add(active.step_ended(position, StepState.CANCELED, reason=skipped))
             elif step.state is StepState.RUNNING:
-                _add(change, active.step_ended(position, StepState.FAILED, reason=reason))
+                change.add(active.step_ended(position, StepState.FAILED, reason=reason))
         return change
 
     def _stopped_state(self, active: ActiveRun) -> tuple[RunState, str | None]:
@@ -308,14 +350,13 @@ class Runner:
         active.is_ending = True
         if active.acceptance is not None and active.acceptance.error is not None:
             # It was never on record, so it was never a run.
-            del self._active[active.run.id]
-            active.ended.set()
+            self._leave(active)
             return
         elapsed = active.now() - (active.run.started_at or active.run.queued_at)
         by = f" by {active.stop.by}" if active.stop and state is RunState.CANCELED else ""
-        self._say(active, f"run {state}{by} in {_seconds(elapsed.total_seconds())}")
+        self._say.line(active, f"run {state}{by} in {seconds_text(elapsed.total_seconds())}")
         final, end = active.finished(state, reason)
-        _add(change, end)
+        change.add(end)
         self._around.recorder.take_lines([log_row(active.run.id, line) for line in active.log.rest()])
         while True:
             try:
@@ -328,50 +369,5 @@ class Runner:
                 await trio.sleep(STORE_RETRY_SECONDS)
         active.run = final
         self._board.ended(active.summary())
-        del self._active[active.run.id]
-        active.log.end()
-        active.ended.set()
         self._on_end(state)
-        if not self._active:
-            self._all_ended.set()
-
-    def _say_outcome(self, active: ActiveRun, position: int, outcome: Outcome) -> None:
-        record = active.run.steps[position]
-        rows = f", {outcome.rows_affected:,} rows" if outcome.rows_affected is not None else ""
-        why = f": {outcome.error.type}: {outcome.error.message}" if outcome.error else ""
-        level = "ERROR" if outcome.state is StepState.FAILED else "INFO"
-        started = record.started_at or active.now()
-        seconds = (active.now() - started).total_seconds()
-        self._say(active, f"{record.name} {outcome.state} in {_seconds(seconds)}{rows}{why}", position, level)
-        if outcome.error and outcome.error.traceback:
-            for line in outcome.error.traceback.rstrip().split("\n"):
-                self._say(active, line, position, level)
-
-    def _tell_stuck(self, active: ActiveRun, stop: Stop) -> None:
-        message = f"stuck: {', '.join(stop.survivors)} of the step cannot be killed"
-        if active.run.wait_reason != message:
-            active.run.wait_reason = message
-            self._say(active, message, level="ERROR")
-            log.error("%s is %s", active.run.id, message)
-
-    def _say(self, active: ActiveRun, text: str, position: int | None = None, level: str = "INFO") -> None:
-        record = active.run.steps[position] if position is not None else None
-        lines = active.log.take(
-            active.now().timestamp(),
-            level,
-            text,
-            step=record.name if record else None,
-            attempt=record.attempt if record else 0,
-            stream="engine",
-        )
-        self._around.recorder.take_lines([log_row(active.run.id, line) for line in lines])
-
-
-def _add(change: Change, more: Change) -> None:
-    change.events += more.events
-    change.updated += more.updated
-    change.steps += more.steps
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+        self._leave(active)

@@ -9,23 +9,22 @@ from typing import Any
 
 import trio
 
-from nomaflow.engine import admission
 from nomaflow.engine.active import ActiveRun
-from nomaflow.engine.board import Board
+from nomaflow.engine.admission import Verdict
 from nomaflow.engine.cancel import Stop
 from nomaflow.engine.change import KeyRow
-from nomaflow.engine.jobs import Jobs, problem_texts
-from nomaflow.engine.model import Actor, Run
+from nomaflow.engine.door import Door, Request
+from nomaflow.engine.jobs import Jobs
+from nomaflow.engine.model import Actor
 from nomaflow.engine.query import Idempotency, LogQuery, RunQuery
 from nomaflow.engine.recorder import Recorder, Ticket
 from nomaflow.engine.rows import log_line, run_record, run_summary
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.store import Store
 from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, NotReadyError, RunFinishedError
-from nomaflow.history.expected import expected_seconds
 from nomaflow.launch.overrides import Launch
 from nomaflow.seams import Seams, run_id_of, run_number
-from nomaflow.wire import Duration, LogLine, LogPage, Page, RunState, RunSummary, StepRun
+from nomaflow.wire import Duration, LogLine, LogPage, Page, RunState, RunSummary
 from nomaflow.wire import Run as WireRun
 
 KEYS_KEPT = timedelta(hours=24)
@@ -35,21 +34,19 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class Runs:
-    """Runs in flight, and the history in the store. `nursery` holds the runs."""
+    """Runs in flight, and the history in the store."""
 
     def __init__(
         self,
         jobs: Jobs,
         runner: Runner,
-        board: Board,
         recorder: Recorder,
         store: Store,
         seams: Seams,
-        nursery: trio.Nursery,
-        not_ready: Callable[[], list[str]],
+        door: Door,
     ) -> None:
-        self._jobs, self._runner, self._board, self._recorder = jobs, runner, board, recorder
-        self._store, self._seams, self._nursery, self._not_ready = store, seams, nursery, not_ready
+        self._jobs, self._runner, self._recorder = jobs, runner, recorder
+        self._store, self._seams, self._door = store, seams, door
         self._readers = trio.CapacityLimiter(READERS)
         self._keys: dict[tuple[str, str, str], tuple[KeyRow, Ticket | None]] = {
             (key.account, key.route, key.key): (key, None) for key in store.keys_since(seams.now() - KEYS_KEPT)
@@ -59,58 +56,40 @@ class Runs:
         self, job_id: str, launch: Launch, actor: Actor, idempotency: Idempotency | None
     ) -> tuple[WireRun, bool]:
         """Start a run; its acknowledgement is on disk when this returns. The flag says that it was started before."""
-        if idempotency is not None and (earlier := await self._earlier(idempotency)):
+        if earlier := await self.earlier(idempotency):
             return earlier, True
         entry = self._jobs.fresh(job_id)
-        active_runs = self._runner.active_of(job_id)
-        refusal = admission.refusal(
-            job_id,
-            active_run_id=active_runs[0].run.id if active_runs else None,
-            problems=problem_texts(entry.problems),
-            not_ready=self._not_ready(),
-        )
-        if refusal is not None:
-            raise refusal
+        verdict = self._door.ask(entry)
+        if verdict.error is not None:
+            raise verdict.error
         job = self._jobs.runnable(entry)
         plan = self._jobs.resolve(entry, launch)
-        self._jobs.check_launch_rights(job, plan, actor)
-        run = Run(
-            id=self._seams.run_id(),
-            job_id=job_id,
-            plan=plan,
-            steps=[StepRun(name=planned.name, type=planned.type) for planned in plan.steps],
-            actor=actor,
-            etag=entry.etag,
-            queued_at=self._seams.now(),
-            reason=launch.reason,
-            today=self._jobs.today(),
-            expected_seconds=expected_seconds(self._board.good_seconds(job_id)),
-        )
-        active = ActiveRun(run, job, self._store.epoch, self._seams.now)
-        self._runner.add(active)
-        await self._accept(active, idempotency)
-        return active.record(), False
+        self._jobs.rights.check_launch(job, plan, actor)
+        return await self.accept(Request(entry, job, plan, actor, reason=launch.reason), verdict, idempotency), False
 
-    async def _accept(self, active: ActiveRun, idempotency: Idempotency | None) -> None:
-        change = active.accepted()
+    async def accept(self, request: Request, verdict: Verdict, idempotency: Idempotency | None) -> WireRun:
+        """Let a run in; it is on disk when this returns. There must be no await since the verdict was asked for."""
+        active, change = self._door.let_in(request, verdict)
         place = None
         if idempotency is not None:
             place = (idempotency.account, idempotency.route, idempotency.key)
-            key = KeyRow(*place, idempotency.body_hash, active.run.id, active.run.queued_at)
-            change.keys.append(key)
+            change.keys.append(KeyRow(*place, idempotency.body_hash, active.run.id, active.run.queued_at))
         ticket = self._recorder.submit(change)
         if place is not None:
             self._keys[place] = (change.keys[0], ticket)
-        # The run goes on by itself, so that its first changes share this one's commit, and a caller that goes away
-        # leaves no run that is on record and never begins.
-        active.acceptance = ticket
-        self._nursery.start_soon(self._runner.execute, active)
+        self._door.begin(active, ticket)
         try:
             await ticket.wait_durable()
         except NotReadyError:
+            self._door.was_not_recorded(active)
             if place is not None:
                 del self._keys[place]
             raise
+        return active.record()
+
+    async def earlier(self, idempotency: Idempotency | None) -> WireRun | None:
+        """The run that the key started before, if there is a key and it did."""
+        return await self._earlier(idempotency) if idempotency is not None else None
 
     async def run(self, run_id: str) -> WireRun:
         """One run."""

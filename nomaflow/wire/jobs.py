@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StrictBool
+from pydantic import AwareDatetime, Field, JsonValue, StrictBool
 
 from nomaflow.launch.overrides import LogLevel, Reason, Sent
 from nomaflow.wire.base import Given, Instant, ProblemAt, RunState
@@ -172,4 +171,4 @@ class Toggle(Sent):
 
     enabled: StrictBool
     reason: Reason | None = None
-    until: datetime | None = None
+    until: AwareDatetime | None = None

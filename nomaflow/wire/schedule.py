@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -83,8 +82,8 @@ class WhatIf(Given):
     `overlaps_when_slow` with the one that 95 % of them stay below. `examples` are some of those fires.
     """
 
-    since: datetime
-    until: datetime
+    since: Instant
+    until: Instant
     fires_before: int
     fires_after: int
     overlaps: int
@@ -93,6 +92,7 @@ class WhatIf(Given):
     p95_seconds: float | None = None
     longest_gap_seconds: float | None = None
     busiest_hour: str | None = None
+    busiest_count: int = 0
     examples: list[Instant] = []
     words: str
     notes: list[str] = []

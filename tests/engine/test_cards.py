@@ -22,7 +22,15 @@ def entry(good: Job | None, last_good: Job | None = None, problems: tuple[Proble
 
 
 def shown(of: Entry, **runs: Any) -> JobCard:
-    facts: dict[str, Any] = {"active": [], "newest": None, "recent": [], "pause": None, "why": None, **runs}
+    facts: dict[str, Any] = {
+        "active": [],
+        "newest": None,
+        "recent": [],
+        "pause": None,
+        "next_fires": {},
+        "why": None,
+        **runs,
+    }
     return card(of, timezone="Europe/Paris", **facts)
 
 

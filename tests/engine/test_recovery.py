@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from nomaflow.engine.recovery import end_orphans
+from nomaflow.engine.recovery import sort_out
 from nomaflow.engine.rows import run_record
 from nomaflow.engine.store import Store
 from nomaflow.seams import run_number
@@ -33,7 +33,8 @@ async def killed(folder: Path, *modes: str, seconds: float, cancel: bool = False
 def recovered(folder: Path, run_id: str) -> Run:
     store = Store(folder / "runs.duckdb")
     try:
-        assert end_orphans(store, START + timedelta(hours=1)) == 1
+        ended, left = sort_out(store, START + timedelta(hours=1), read=lambda job_id, text: None)
+        assert (ended, left) == (1, [])
         row = store.run(run_id)
         assert row is not None
         return run_record(row, store.steps_of(run_number(run_id)))

@@ -204,7 +204,7 @@ async def test_a_run_over_the_limit_waits_and_says_why(autojump_clock: Clock, tm
         second = await here.launch(job("ok", job_id="second"))
         await trio.sleep(5)
         assert second.run.state is RunState.QUEUED
-        assert second.run.wait_reason == "waits for a free worker: all 1 of max_parallel_runs are busy"
+        assert second.wait_reason == "waits for a free worker: all 1 of max_parallel_runs are busy"
         runs = [await here.ended(active) for active in (first, second)]
     assert runs[1].started_at == runs[0].finished_at
 

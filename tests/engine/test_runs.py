@@ -24,10 +24,9 @@ async def test_a_log_past_its_stored_head_goes_on(tmp_path: Path, monkeypatch: p
     async with world(tmp_path) as here:
         active = await here.launch(job("stone"))
         await trio.testing.wait_all_tasks_blocked()
-        async with trio.open_nursery() as nursery:
-            runs = Runs(
-                cast("Any", None), here.runner, here.board, here.recorder, here.store, here.seams, nursery, list
-            )
+        async with trio.open_nursery():
+            nothing = cast("Any", None)
+            runs = Runs(nothing, here.runner, here.recorder, here.store, here.seams, nothing)
             for number in range(run_log.KEPT_FOR_FOLLOWERS * 2):
                 lines = active.log.take(0, "INFO", f"line {number}")
                 here.recorder.take_lines([log_row(active.run.id, line) for line in lines])

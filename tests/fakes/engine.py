@@ -8,17 +8,23 @@ engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from nomaflow.access.accounts import Access
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.engine.connectors import Connectors
+from nomaflow.engine.door import Door
 from nomaflow.engine.engine import Engine
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import InForce
+from nomaflow.engine.pauses import Pauses
+from nomaflow.engine.replays import Replays
+from nomaflow.engine.schedules import Schedules
+from nomaflow.engine.timetable import Timetable
 from nomaflow.home import Home
 from nomaflow.seams import Seams
 from nomaflow.wire import ConnectorTest
@@ -26,13 +32,16 @@ from tests.fakes.history import ScriptedHistory
 from tests.fakes.sessions import SessionsInMemory
 
 if TYPE_CHECKING:
+    import trio
+
     from nomaflow.definitions.settings import Settings
-    from nomaflow.engine.model import Actor
+    from nomaflow.engine.change import Change
+    from nomaflow.engine.model import Actor, Slot
     from nomaflow.engine.ports import Secrets, Worker, Workers
     from nomaflow.engine.recorder import Recorder
-    from nomaflow.engine.rows import Change
     from nomaflow.engine.runner import Runner
     from nomaflow.engine.runs import Runs
+    from nomaflow.engine.store import Store
     from nomaflow.wire import Run
     from tests.fakes.scripts import Script
 
@@ -75,22 +84,35 @@ class FakeEngine(Engine):
         self.access = Access(loaded, admin_token=ADMIN_TOKEN, sessions=SessionsInMemory(), seams=self.seams)
         catalogue = Catalogue(self.home.jobs_dir, loaded)
         self._scripted = ScriptedHistory(feed, self.seams, scripts=self.scripts, callables=self.callables, auto=auto)
+        # Of the runner they ask which runs are in flight, of the recorder to record a change; no more.
+        runner, recorder = cast("Runner", self._scripted), cast("Recorder", Teller(feed))
+        nursery = cast("trio.Nursery", AtOnce())
+        timetable, board = Timetable([], 0, []), self._scripted.board
+        door = Door(runner, board, feed, self.seams, self.in_force, nursery, folder, set(), self.not_ready)
         all_jobs = Jobs(
             self.home,
             self.in_force,
             catalogue,
-            # Of the runner it asks which runs are in flight, of the recorder to record a change; no more.
-            cast("Runner", self._scripted),
-            self._scripted.board,
-            cast("Recorder", Teller(feed)),
+            runner,
+            board,
+            recorder,
             self.access,
             self.seams,
-            pauses={},
+            door,
+            timetable,
+            Pauses([]),
+            not_ready=self.not_ready,
+            held=lambda: None,
             on_settings=self.access.replace_settings,
+            on_schedules=lambda: None,
         )
-        self._scripted.connect(all_jobs, self.not_ready)
+        all_jobs.watch_all()
+        self._scripted.connect(all_jobs, door)
         connectors = FakeConnectors(self, catalogue, self.access)
-        super().__init__(all_jobs, cast("Runs", self._scripted), feed, connectors, lambda: list(self.why_not_ready))
+        runs, store = cast("Runs", self._scripted), cast("Store", NoSlots())
+        schedules = Schedules(timetable, all_jobs, runs, door, store, recorder, self.seams)
+        replays = Replays(all_jobs, runs, door)
+        super().__init__(all_jobs, runs, replays, schedules, feed, connectors, lambda: list(self.why_not_ready))
 
     async def advance(self, run_id: str) -> Run:
         """One change of the run, if anything may change; the run as it is then."""
@@ -133,6 +155,24 @@ class FakeConnectors(Connectors):
         self._usable(name, actor)
         message = self._fake.broken.get(name)
         return ConnectorTest(ok=message is None, message=message or f"{name} answers", elapsed_ms=1.0)
+
+
+class NoSlots:
+    """A store in which no fire was decided: this engine has no scheduler."""
+
+    def slots(self, **which: object) -> list[Slot]:
+        """None."""
+        return []
+
+
+class AtOnce:
+    """A nursery for what waits for nothing: it is done when `start_soon` returns."""
+
+    def start_soon(self, call: Callable[..., Coroutine[object, object, None]], *values: object) -> None:
+        """Do it."""
+        with suppress(StopIteration):
+            call(*values).send(None)
+            raise AssertionError(f"{call} waits for something")
 
 
 class Teller:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nomaflow.engine import admission, retry
-from nomaflow.engine.active import ActiveRun
+from nomaflow.engine import retry
 from nomaflow.engine.board import Board, seconds
 from nomaflow.engine.cancel import Stop
-from nomaflow.engine.model import Actor, Run
+from nomaflow.engine.door import Door, Request
+from nomaflow.engine.model import Actor
 from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, RunFinishedError
-from nomaflow.history.expected import expected_seconds
 from nomaflow.seams import Seams, run_number
-from nomaflow.wire import Duration, LogLine, LogPage, Page, StepRun
+from nomaflow.wire import Duration, LogLine, LogPage, Page
 from nomaflow.wire import Run as WireRun
 from tests.fakes.runs import ScriptedRun
 from tests.fakes.scripts import Does, Script
 
 if TYPE_CHECKING:
-    from nomaflow.definitions.catalogue import Entry
     from nomaflow.definitions.job import Job
     from nomaflow.definitions.steps import Step
+    from nomaflow.engine.active import ActiveRun
+    from nomaflow.engine.admission import Verdict
     from nomaflow.engine.feed import Feed
     from nomaflow.engine.jobs import Jobs
     from nomaflow.engine.query import Idempotency, LogQuery, RunQuery
@@ -54,9 +54,22 @@ class ScriptedHistory:
         self._runs: dict[str, ScriptedRun] = {}
         self._keys: dict[tuple[str, str, str], tuple[str, str]] = {}
 
-    def connect(self, jobs: Jobs, not_ready: Callable[[], list[str]]) -> None:
-        """Give it what is made after it: the jobs ask it which runs are in flight."""
-        self._jobs, self._not_ready = jobs, not_ready
+    def connect(self, jobs: Jobs, door: Door) -> None:
+        """Give it what is made after it: jobs and door ask it which runs are in flight."""
+        self._jobs, self._door = jobs, door
+
+    def add(self, active: ActiveRun) -> None:
+        """The door has let a run in; here it begins in `accept`."""
+
+    def active(self, run_id: str) -> ActiveRun | None:
+        """A run in flight."""
+        return next((active for active in self.all_active() if active.run.id == run_id), None)
+
+    async def stop(self, active: ActiveRun, stop: Stop) -> None:
+        """Ask a run to stop."""
+        run = self._runs[active.run.id]
+        run.stop(stop)
+        self.settle(run)
 
     def active_of(self, job_id: str) -> list[ActiveRun]:
         """The job's runs in flight, oldest first."""
@@ -86,25 +99,38 @@ class ScriptedHistory:
         self, job_id: str, launch: Launch, actor: Actor, idempotency: Idempotency | None
     ) -> tuple[WireRun, bool]:
         """Start a run; the flag says that it was started before."""
-        if idempotency and (known := self._known(idempotency)):
-            return await self.run(known), True
+        if earlier := await self.earlier(idempotency):
+            return earlier, True
         entry = self._jobs.fresh(job_id)
-        active = self.active_of(job_id)
-        refusal = admission.refusal(
-            job_id,
-            active_run_id=active[0].run.id if active else None,
-            problems=[str(problem) for problem in entry.problems],
-            not_ready=self._not_ready(),
+        verdict = self._door.ask(entry)
+        if verdict.error is not None:
+            raise verdict.error
+        job, plan = self._jobs.runnable(entry), self._jobs.resolve(entry, launch)
+        self._jobs.rights.check_launch(job, plan, actor)
+        return await self.accept(Request(entry, job, plan, actor, reason=launch.reason), verdict, idempotency), False
+
+    async def accept(self, request: Request, verdict: Verdict, idempotency: Idempotency | None) -> WireRun:
+        """Let a run in."""
+        active, _ = self._door.let_in(request, verdict)
+        job = request.job
+        run = self._runs[active.run.id] = ScriptedRun(
+            active,
+            scripts={step.name: self._script(job, step) for step in job.steps},
+            retries={step.name: retry.policy(job.retry, step.retry) for step in job.steps},
+            tell=self._feed.publish,
+            ended=self.board.ended,
         )
-        if refusal is not None:
-            raise refusal
-        run = self._accepted(entry, launch, actor)
-        accepted = run.active.record()
+        accepted = active.record()
         if idempotency:
             key = idempotency.account, idempotency.route, idempotency.key
             self._keys[key] = idempotency.body_hash, accepted.id
         self.settle(run)
-        return accepted, False
+        return accepted
+
+    async def earlier(self, idempotency: Idempotency | None) -> WireRun | None:
+        """The run that the key started before."""
+        known = self._known(idempotency) if idempotency is not None else None
+        return await self.run(known) if known is not None else None
 
     async def run(self, run_id: str) -> WireRun:
         """One run whole."""
@@ -158,29 +184,6 @@ class ScriptedHistory:
 
     def _newest_first(self, job_id: str | None) -> Sequence[ScriptedRun]:
         return [run for run in reversed(self._runs.values()) if job_id is None or run.active.run.job_id == job_id]
-
-    def _accepted(self, entry: Entry, launch: Launch, actor: Actor) -> ScriptedRun:
-        job, plan = self._jobs.runnable(entry), self._jobs.resolve(entry, launch)
-        self._jobs.check_launch_rights(job, plan, actor)
-        record = Run(
-            id=self._seams.run_id(),
-            job_id=job.id,
-            plan=plan,
-            steps=[StepRun(name=planned.name, type=planned.type) for planned in plan.steps],
-            actor=actor,
-            etag=entry.etag,
-            queued_at=self._seams.now(),
-            reason=launch.reason,
-            expected_seconds=expected_seconds(self.board.good_seconds(job.id)),
-        )
-        run = self._runs[record.id] = ScriptedRun(
-            ActiveRun(record, job, self._feed.epoch, self._seams.now),
-            scripts={step.name: self._script(job, step) for step in job.steps},
-            retries={step.name: retry.policy(job.retry, step.retry) for step in job.steps},
-            tell=self._feed.publish,
-            ended=self.board.ended,
-        )
-        return run
 
     def _script(self, job: Job, step: Step) -> Script:
         own = self._scripts.get(job.id, {}).get(step.name)

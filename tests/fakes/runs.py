@@ -152,7 +152,7 @@ class ScriptedRun:
         self.say(f"{last.error.type}: {last.error.message}", level="ERROR", step=step, stream="engine")
         if step.attempt < retry.attempts:
             last.retry_at = self.active.now() + timedelta(seconds=retry.base_seconds)
-            self._change(self.active.step_waits(position))
+            self._change(self.active.step_waits(position, last.retry_at))
             return
         self._change(self.active.step_ended(position, StepState.FAILED, error=last.error))
         self._end(RunState.FAILED, f"step {step.name} failed", leave_out="an earlier step failed")

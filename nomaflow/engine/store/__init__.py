@@ -15,13 +15,14 @@ from nomaflow.engine.store import pruning
 from nomaflow.engine.store.connection import Connection
 from nomaflow.engine.store.file import SCHEMA_VERSION, StoreError, connect
 from nomaflow.engine.store.reading import Reading
+from nomaflow.engine.store.searching import Searching
 from nomaflow.engine.store.timing import Timing
 from nomaflow.engine.store.writing import Writing
 
 __all__ = ["SCHEMA_VERSION", "Store", "StoreError"]
 
 
-class Store(Reading, Timing):
+class Store(Reading, Searching, Timing):
     """An open store. `epoch` is one more than at the last start; `seq` is the newest event's number."""
 
     def __init__(self, path: Path) -> None:

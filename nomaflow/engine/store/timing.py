@@ -34,6 +34,11 @@ class Timing(Reader):
         number: int = self._one(sql)[0]
         return number
 
+    def newest_at(self) -> datetime | None:
+        """When the last thing happened that is on record."""
+        rows = self._all("SELECT happened_at FROM event ORDER BY seq DESC LIMIT 1")
+        return instant(rows[0][0]) if rows else None
+
     def skips(self) -> list[SkipRow]:
         """Every fire that is to be left out."""
         rows = self._all("SELECT job_id, schedule, scheduled_at, who, created_at FROM skip")
@@ -64,6 +69,12 @@ class Timing(Reader):
     def known_definitions(self) -> set[tuple[str, str]]:
         """(job, etag) of every text that is kept."""
         return {(job_id, etag) for job_id, etag in self._all("SELECT job_id, etag FROM definition")}
+
+    def newest_slots(self, since: datetime) -> list[Slot]:
+        """The newest slot of each job that has any since then."""
+        sql = f"SELECT {_SLOT} FROM slot WHERE decided_at >= ? "
+        sql += "QUALIFY row_number() OVER (PARTITION BY job_id ORDER BY scheduled_at DESC) = 1"
+        return [_slot(row) for row in self._all(sql, [naive(since)])]
 
     def slots(
         self,

@@ -1,0 +1,70 @@
+"""What a person may use in a job: connectors and shell steps, at a save and at a launch."""
+
+from __future__ import annotations
+
+from nomaflow.definitions.job import Job
+from nomaflow.engine.model import Actor
+from nomaflow.engine.ports import Policy
+from nomaflow.errors import NotAllowedError
+from nomaflow.launch.plan import Plan, PlannedStep
+
+
+class Rights:
+    """Asks the policy, and refuses in a sentence."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def check_launch(self, job: Job, plan: Plan, actor: Actor) -> None:
+        """Refuse a launch that would use what the person may not.
+
+        Raises:
+            NotAllowedError: names the connector, or the shell steps.
+        """
+        names = {name for step in job.steps for name in step.connectors() if not name.startswith("$")}
+        for planned in plan.steps:
+            names |= picked_connectors(job, planned)
+        self._check_connectors(names, actor)
+        runs_shell = any(planned.type == "shell" and planned.runs for planned in plan.steps)
+        if runs_shell and not self._policy.may_run_shell(actor, job.id, job.tags):
+            raise _no_shell(job.id, actor)
+
+    def check_save(self, job: Job, actor: Actor, held_tags: list[str]) -> None:
+        """Refuse to save what the person may not use.
+
+        Tags open grants and stand in the very text that is saved, so nobody may give himself a right by writing one:
+        what the person may do counts by the tags that the job has before.
+
+        Raises:
+            NotAllowedError: names the connector, the shell steps or the tags.
+        """
+        self._check_connectors(job.connectors(), actor)
+        if not self._policy.may_run_shell(actor, job.id, job.tags):
+            if any(step.type == "shell" for step in job.steps):
+                raise _no_shell(job.id, actor)
+        elif not self._policy.may_run_shell(actor, job.id, held_tags):
+            raise NotAllowedError(
+                f"the tags of this text would let {actor.account} run shell steps of {job.id}; an admin can save them",
+                details=[{"path": "tags", "message": "would open a grant for shell steps"}],
+            )
+
+    def _check_connectors(self, names: set[str], actor: Actor) -> None:
+        refused = sorted(name for name in names if not self._policy.may_use_connector(actor, name))
+        if refused:
+            raise NotAllowedError(
+                f"{actor.account} may not use the connector {refused[0]!r}; an admin can grant it in nomaflow.toml",
+                details=[{"path": name, "message": "no grant for this connector"} for name in refused],
+            )
+
+
+def picked_connectors(job: Job, planned: PlannedStep) -> set[str]:
+    """The connectors that a step's kwargs name."""
+    step = job.step(planned.name)
+    assert step is not None, "a plan is made from its job"
+    params = {**job.params, **job.op_kwargs(step)}
+    values = planned.values()
+    return {str(values[name]) for name, param in params.items() if param.type == "connector" and values[name]}
+
+
+def _no_shell(job_id: str, actor: Actor) -> NotAllowedError:
+    return NotAllowedError(f"{actor.account} may not run shell steps of {job_id}; an admin can grant it")
