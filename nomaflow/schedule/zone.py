@@ -27,7 +27,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The time between two changes of a zone's clocks.
+    """The time between two changes of a zone's clocks, or as much of it as was looked up: a year at least.
 
     `begins` and `ends` are UTC seconds, the end is not part of it. `offset` is what the wall shows ahead of UTC.
     `shown` is where the wall stood when the stretch began: wall times from there to the stretch's first are skipped;
