@@ -62,7 +62,7 @@ def why(
 def local(instant: datetime, timezone: str) -> str:
     """An instant as people of a zone read it."""
     there = instant.astimezone(ZoneInfo(timezone))
-    return f"{there:%Y-%m-%d %H:%M}{there:%:S}" if there.second else f"{there:%Y-%m-%d %H:%M}"
+    return f"{there:%Y-%m-%d %H:%M:%S}" if there.second else f"{there:%Y-%m-%d %H:%M}"
 
 
 def span(length: timedelta) -> str:
