@@ -275,7 +275,7 @@ class Runner:
         active.run.wait_reason = f"waits for its next try at {iso(due_at)}"
         active.tell_waiting()
         self._capacity.release(active, keeps_locks=True)
-        with active.undisturbed((due_at - active.now()).total_seconds()):
+        with active.undisturbed(max((due_at - active.now()).total_seconds(), 0)):
             await trio.sleep_forever()
         active.run.wait_reason = None
         if not active.stop_asked.is_set() and await self._capacity.acquire(active, due_at):
