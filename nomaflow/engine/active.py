@@ -75,9 +75,15 @@ class ActiveRun:
         self.tell(self._run_event())
 
     def accepted(self) -> Change:
-        """QUEUED."""
+        """QUEUED. What a replay keeps is on record from here on, however the run goes."""
+        kept = [(n, step) for n, step in enumerate(self.run.steps) if step.state is not StepState.PENDING]
         return Change(
-            inserted=[run_insert(self.run, self.epoch)], events=[self._run_event(self.run.actor.triggered_by)]
+            inserted=[run_insert(self.run, self.epoch)],
+            steps=[step_row(self.run.id, position, step) for position, step in kept],
+            events=[
+                self._run_event(self.run.actor.triggered_by),
+                *(self._step_event(step) for _, step in kept),
+            ],
         )
 
     def began(self) -> Change:

@@ -24,6 +24,7 @@ from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import log_row
 from nomaflow.engine.server_side import Backend
 from nomaflow.launch.plan import PlannedStep, PlannedValue
+from nomaflow.launch.replay import kept_from
 from nomaflow.launch.substitution import SubstitutionError, put_in_environment, substitute
 from nomaflow.wire import Progress, StepError, StepState
 from nomaflow.worker.protocol import Message
@@ -162,12 +163,11 @@ class Attempt:
         }
 
     def _earlier(self) -> dict[str, dict[str, Any]]:
-        """What the steps before this one gave, or had given in the run whose replay leaves them out."""
-        run = self._active.run
+        """What the steps before this one gave, or had given in the run that this one is a replay of."""
         given = {}
-        for step in run.steps[: self._position]:
-            ended = run.kept.get(step.name, step)
-            given[step.name] = {"output": ended.output or {}, "status": ended.state.value}
+        for step in self._active.run.steps[: self._position]:
+            state = StepState.SUCCEEDED if kept_from(step.reason) else step.state
+            given[step.name] = {"output": step.output or {}, "status": state.value}
         return given
 
     def outcome(self, end: Message) -> Outcome:

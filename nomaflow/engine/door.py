@@ -36,7 +36,8 @@ class Request:
     """A run that is to be let in: what of which job, for whom, and where it comes from.
 
     `schedule` and `scheduled_at` are those of a fire, `today` the day that its date tokens count from. `kept` are the
-    steps that a replay leaves out, as they ended before. `note` is a line for the run's log.
+    steps that a replay leaves out, with the outputs that they had; they are over when the run is let in. `note` is a
+    line for the run's log.
     """
 
     entry: Entry
@@ -98,7 +99,10 @@ class Door:
             id=self._seams.run_id(),
             job_id=job.id,
             plan=request.plan,
-            steps=[StepRun(name=planned.name, type=planned.type) for planned in request.plan.steps],
+            steps=[
+                request.kept.get(planned.name) or StepRun(name=planned.name, type=planned.type)
+                for planned in request.plan.steps
+            ],
             actor=request.actor,
             etag=request.entry.etag,
             queued_at=now,
@@ -106,7 +110,6 @@ class Door:
             schedule=request.schedule,
             scheduled_at=request.scheduled_at,
             replay_of=request.replay_of,
-            kept=request.kept,
             today=request.today or self.today(now),
             expected_seconds=expected_seconds(self._board.good_seconds(job.id)),
         )
@@ -137,6 +140,8 @@ class Door:
         """
         active = self._active(run, job, takes_turns=job.overlap != "allow")
         active.log, active.goes_on = RunLog(line), goes_on
+        # Said only where the first lines of the log were lost with the engine; what was changed is in the plan.
+        active.note = f"replay of {run.replay_of}" if run.replay_of is not None else None
         schedule = next((each for each in job.schedules if each.name == run.schedule), None)
         run.today = self.today(run.scheduled_at or run.queued_at, schedule.timezone if schedule else None)
         run.expected_seconds = expected_seconds(self._board.good_seconds(job.id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from nomaflow.definitions.settings import Settings
@@ -101,8 +101,7 @@ class Slot:
 class Run:
     """A run in flight, changed only by the runner. Ended runs live in the store alone.
 
-    `today` is the day that date tokens count from, in the home's zone. `kept` are steps of earlier runs, by name, which
-    a replay leaves out and whose outputs it goes on with.
+    `today` is the day that date tokens count from, in the home's zone.
     """
 
     id: str
@@ -125,7 +124,6 @@ class Run:
     receipt: Receipt | None = None
     expected_seconds: float | None = None
     today: date | None = None
-    kept: dict[str, StepRun] = field(default_factory=dict)
 
     @property
     def due_at(self) -> datetime:

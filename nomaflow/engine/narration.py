@@ -39,10 +39,10 @@ class Narrator:
         if active.log.seq:
             self.line(active, "a new engine goes on with the run")
             return
-        due = f", due at {iso(run.scheduled_at)}" if run.scheduled_at is not None else ""
-        self.line(active, f"run accepted, started by {run.actor.triggered_by}{due}")
         if active.note is not None:
             self.line(active, active.note)
+        due = f", due at {iso(run.scheduled_at)}" if run.scheduled_at is not None else ""
+        self.line(active, f"run accepted, started by {run.actor.triggered_by}{due}")
 
     def outcome(self, active: ActiveRun, position: int, outcome: Outcome) -> None:
         """How a try of a step ended."""

@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 from nomaflow.definitions.job import Job
 from nomaflow.engine.change import Change, Happened, Row, WaitRow
 from nomaflow.engine.model import INTERRUPTED_RESTARTED, Actor, Run
-from nomaflow.engine.rows import log_row, run_record, run_update, step_record, step_row
+from nomaflow.engine.rows import log_row, run_record, run_update, step_row
 from nomaflow.engine.store import Store
 from nomaflow.engine.why import span
-from nomaflow.launch.replay import kept_from
 from nomaflow.schedule.slots import GRACE, window
 from nomaflow.seams import run_number
 from nomaflow.wire import Attempt, LogLine, RunState, StepError, StepState
@@ -88,16 +87,12 @@ def _why_over(run: Run, job: Job | None, wait: WaitRow | None, away: timedelta) 
 
 
 def _take_up(store: Store, run: Run, wait: WaitRow | None) -> None:
-    """Put in what the store keeps elsewhere: the step that waits, and what a replay kept from earlier runs."""
+    """Put in what the store keeps elsewhere: the step that waits."""
     if wait is not None:
         step = run.steps[wait.position]
         starts = store.step_starts(run_number(run.id))
         step.state, step.started_at = StepState.RUNNING, starts[step.name][0]
         step.attempts, step.attempt = list(wait.attempts), len(wait.attempts)
-    for planned in run.plan.steps:
-        if (source := kept_from(planned.reason)) is not None:
-            steps = map(step_record, store.steps_of(run_number(source)))
-            run.kept |= {step.name: step for step in steps if step.name == planned.name}
 
 
 def _run(row: Row, ended_steps: list[Row]) -> Run:

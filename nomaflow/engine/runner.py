@@ -79,6 +79,10 @@ class Runner:
     def add(self, active: ActiveRun) -> None:
         """Take a run; from here on its job is busy. There must be no await between the busy check and this."""
         self._active[active.run.id] = active
+        if active.goes_on is not None:
+            self._capacity.keep_locks(active)
+        else:
+            self._capacity.line_up(active, active.run.due_at)
 
     async def execute(self, active: ActiveRun) -> None:
         """Run it to its end, or until it is parked."""
@@ -86,9 +90,7 @@ class Runner:
         self._say.accepted(active)
         try:
             try:
-                if active.goes_on is not None:
-                    self._capacity.keep_locks(active)
-                if active.goes_on is not None or await self._capacity.acquire(active, run.due_at):
+                if active.goes_on is not None or await self._capacity.wait(active):
                     state, reason, change = await self._run_steps(active)
                 else:
                     state, reason = self._never_began(active)
@@ -191,7 +193,8 @@ class Runner:
                 if goes_on is not None and position < goes_on.position:
                     continue
                 if not planned.runs:
-                    change.add(active.step_ended(position, StepState.CANCELED, reason=planned.reason))
+                    if run.steps[position].state is StepState.PENDING:
+                        change.add(active.step_ended(position, StepState.CANCELED, reason=planned.reason))
                     continue
                 if active.stop is not None:
                     break
@@ -278,8 +281,10 @@ class Runner:
         with active.undisturbed(max((due_at - active.now()).total_seconds(), 0)):
             await trio.sleep_forever()
         active.run.wait_reason = None
-        if not active.stop_asked.is_set() and await self._capacity.acquire(active, due_at):
-            return None
+        if not active.stop_asked.is_set():
+            self._capacity.line_up(active, due_at)
+            if await self._capacity.wait(active):
+                return None
         if active.stop is None or active.is_parked:
             raise _ParkedError
         return Outcome(StepState.CANCELED, reason=f"canceled by {active.stop.by}")

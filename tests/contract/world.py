@@ -59,6 +59,12 @@ def works(ctx):
     return {{"rows_affected": 3, "answer": 42}}
 
 
+def goes_on(ctx):
+    earlier = ctx.previous_step("extract")
+    ctx.log.info("extract %s with %s", earlier.status, earlier.output["answer"])
+    return {{"answer": earlier.output["answer"] + 1}}
+
+
 def fails(ctx):
     ctx.log.info("began")
     raise ValueError("the cupboard is bare")
@@ -91,6 +97,7 @@ def says_much(ctx):
 
 CALLABLES: Mapping[str, Script] = {
     "contract_steps:works": ok("began", rows=3, output={"rows_affected": 3, "answer": 42}),
+    "contract_steps:goes_on": ok("extract SUCCEEDED with 42", output={"answer": 43}),
     "contract_steps:fails": fail("the cupboard is bare", error="ValueError", log=("began",)),
     "contract_steps:waits": hang("began"),
     "contract_steps:waits_plainly": hang("began"),

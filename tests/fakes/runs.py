@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from nomaflow.launch.plan import SKIPPED_DISABLED
 from nomaflow.wire import Attempt, LogLine, Rung, RunState, StepRun, StepState
 from tests.fakes.scripts import Does, Script, nth_try
 
@@ -35,6 +34,8 @@ class ScriptedRun:
         self._scripts, self._retries, self._tell, self._ended = scripts, retries, tell, ended
         self._released: set[str] = set()
         self._change(active.accepted())
+        if active.note is not None:
+            self.say(active.note, stream="engine")
         self.say(f"run accepted, started by {active.run.actor.triggered_by}", stream="engine")
 
     @property
@@ -113,7 +114,8 @@ class ScriptedRun:
             if planned.runs:
                 self._try(number)
                 return
-            self._change(self.active.step_ended(number, StepState.CANCELED, reason=SKIPPED_DISABLED))
+            if run.steps[number].state is StepState.PENDING:
+                self._change(self.active.step_ended(number, StepState.CANCELED, reason=planned.reason))
         self._end(RunState.SUCCEEDED)
 
     def _try(self, position: int) -> None:
@@ -179,7 +181,7 @@ class ScriptedRun:
         run = self.active.run
         for position, (planned, step) in enumerate(zip(run.plan.steps, run.steps, strict=True)):
             if step.state is StepState.PENDING:
-                why = leave_out if planned.runs else SKIPPED_DISABLED
+                why = leave_out if planned.runs else planned.reason
                 self._change(self.active.step_ended(position, StepState.CANCELED, reason=why))
         self.say(f"run {state}", stream="engine")
         self.lines += self.active.log.rest()
