@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import Body, Query, Response
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from nomaflow.api.gate import Call, CallIn, api_router, named_run, refusals
 from nomaflow.api.idempotency import IdempotencyKey, accepted, idempotency
@@ -16,26 +14,11 @@ from nomaflow.api.port import RunQuery
 from nomaflow.api.strict_json import StrictRequest
 from nomaflow.definitions.record import JOB_ID_PATTERN
 from nomaflow.errors import InvalidError, NotBuiltError
-from nomaflow.wire import Cancel, Page, Plan, Replay, Run, RunState, RunSummary
+from nomaflow.wire import Cancel, Page, Plan, Replay, Run, RunState, RunSummary, SentInstant
 
 router = api_router("runs")
 
-
-def _written_out(value: object) -> object:
-    # A bare number would be taken for seconds since 1970, which nobody means.
-    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[T ]", value):
-        raise ValueError("must be an instant with its zone, like 2026-01-31T02:30:00Z")
-    return value
-
-
-def _storable(value: datetime) -> datetime:
-    # Within a day of either end of the calendar a change of zone overflows.
-    if not 1900 <= value.year <= 9000:
-        raise ValueError("must lie between the years 1900 and 9000")
-    return value
-
-
-When = Annotated[AwareDatetime | None, BeforeValidator(_written_out), AfterValidator(_storable), Query()]
+When = Annotated[SentInstant | None, Query()]
 
 
 @router.get(f"{V1}/runs", responses=refusals(501))

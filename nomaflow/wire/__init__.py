@@ -19,6 +19,7 @@ from nomaflow.wire.base import (
     Page,
     ProblemAt,
     RunState,
+    SentInstant,
     StepState,
     iso,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "RunState",
     "RunSummary",
     "Rung",
+    "SentInstant",
     "Session",
     "SignIn",
     "SignInLink",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 
 def _as_utc(value: Any) -> Any:
@@ -23,6 +24,24 @@ def iso(instant: datetime) -> str:
 
 
 Instant = Annotated[datetime, BeforeValidator(_as_utc), PlainSerializer(iso, return_type=str, when_used="json")]
+
+
+def _written_out(value: object) -> object:
+    # A bare number would be taken for seconds since 1970, which nobody means.
+    if not isinstance(value, datetime) and not (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[T ]", value)):
+        raise ValueError("must be an instant with its zone, like 2026-01-31T02:30:00Z")
+    return value
+
+
+def _storable(value: datetime) -> datetime:
+    # Within a day of either end of the calendar a change of zone overflows.
+    if not 1900 <= value.year <= 9000:
+        raise ValueError("must lie between the years 1900 and 9000")
+    return value
+
+
+SentInstant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_storable)]
+"""An instant that somebody sends: written out with its zone, from 1900 to 9000."""
 
 
 class Given(BaseModel):

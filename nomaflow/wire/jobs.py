@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, JsonValue, StrictBool
+from pydantic import Field, JsonValue, StrictBool
 
 from nomaflow.launch.overrides import LogLevel, Reason, Sent
-from nomaflow.wire.base import Given, Instant, ProblemAt, RunState
+from nomaflow.wire.base import Given, Instant, ProblemAt, RunState, SentInstant
 
 
 class Pause(Given):
@@ -171,4 +171,4 @@ class Toggle(Sent):
 
     enabled: StrictBool
     reason: Reason | None = None
-    until: AwareDatetime | None = None
+    until: SentInstant | None = None

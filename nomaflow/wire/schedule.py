@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from nomaflow.launch.overrides import Sent
-from nomaflow.wire.base import Given, Instant
+from nomaflow.wire.base import Given, Instant, SentInstant
 
 
 class SlotState(StrEnum):
@@ -45,7 +45,7 @@ class SlotChoice(Sent):
     """One fire to leave out, or no longer."""
 
     schedule: Annotated[str, Field(max_length=64)] = "default"
-    scheduled_at: AwareDatetime
+    scheduled_at: SentInstant
 
 
 class PreviewAsk(Sent):
@@ -54,7 +54,7 @@ class PreviewAsk(Sent):
     cron: Annotated[str, Field(max_length=256)]
     timezone: Annotated[str, Field(max_length=64)] | None = None
     count: Annotated[int, Field(ge=1, le=100)] = 5
-    after: AwareDatetime | None = None
+    after: SentInstant | None = None
 
 
 class Preview(Given):
