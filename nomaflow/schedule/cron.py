@@ -48,7 +48,7 @@ def preview(cron: str, timezone: str, count: int, after: datetime) -> Preview:
     Raises:
         ValueError: as `compiled`.
     """
-    rule = compiled(cron, timezone)
+    rule = Cron(cron, timezone)  # what is being written is not kept
     fires = tuple(islice(rule.fires(after, after + timedelta(seconds=HORIZON)), count))
     return Preview(fires, words(cron), tuple(_notes(rule, fires, after)))
 

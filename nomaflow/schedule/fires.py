@@ -21,8 +21,8 @@ from nomaflow.schedule.zone import DAY, FIRST, LAST, WIDEST_OFFSET, Stretch, ins
 HORIZON = 50 * 366 * DAY
 """Seconds; what does not come within 50 years never comes."""
 
-_REACH = WIDEST_OFFSET + DAY + 60
-"""A fire is at most this far from its own wall time read as UTC: a zone may skip a whole day."""
+_REACH = WIDEST_OFFSET + 60
+"""A wall time, read as UTC, is at most this far from its fire: also a skipped one, which was due when the gap began."""
 
 _CHUNK = 366 * DAY
 

@@ -6,6 +6,7 @@ the same for a rule that fires each second as for one that fires each day.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,8 @@ class WallTimes:
             whole if "*" in values else tuple(sorted(value for value in values if value != "l"))
             for whole, values in zip(_WHOLE, [*expanded, [0]][:6], strict=True)
         )
-        self.in_hour = _seconds_of_hour(tuple(minutes), tuple(self.seconds))
+        # An array, since a rule that fires each second has 3,600 of them.
+        self.in_hour = array("H", (minute * 60 + second for minute in minutes for second in self.seconds))
         self.per_day = len(self.hours) * len(self.in_hour)
         self.is_star = texts[0].startswith("*") or texts[1].startswith("*")
         self.either_day = texts[2] != "*" and texts[4] != "*"
@@ -190,9 +192,3 @@ class WallTimes:
 @lru_cache(maxsize=4096)
 def _first_of_month(year: int, month: int) -> int:
     return date(year, month, 1).toordinal() - _EPOCH_DAY
-
-
-@lru_cache(maxsize=256)
-def _seconds_of_hour(minutes: tuple[int, ...], seconds: tuple[int, ...]) -> tuple[int, ...]:
-    """Shared, since most rules fire at few different ones, and one that fires each second has 3,600."""
-    return tuple(minute * 60 + second for minute in minutes for second in seconds)

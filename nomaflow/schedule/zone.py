@@ -130,7 +130,7 @@ class Zone:
         return offset.days * DAY + offset.seconds
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def zone(name: str) -> Zone:
     """The zone of that IANA name, one object for all that ask.
 

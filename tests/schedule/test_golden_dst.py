@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -37,8 +38,11 @@ def test_it_fires_as_the_table_says(golden: Golden) -> None:
     assert [shown(cron, fire) for fire in fires] == golden.fires
     assert cron.count(after, until) == len(fires)
     assert cron.newest(len(fires) + 1, after, until) == fires
-    if fires:
-        assert cron.next(after) == fires[0]
+    for fire, following in pairwise([after, *fires]):
+        assert cron.next(fire) == following
+        assert following in cron
+    for fire in fires[:50]:
+        assert list(cron.fires(fire, until)) == [later for later in fires if later > fire]
 
 
 def test_what_is_odd_is_said(golden: Golden) -> None:
