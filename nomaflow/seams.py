@@ -1,4 +1,4 @@
-"""Where the outside world comes in: the clock, randomness, identifiers.
+"""Where the outside world comes in: the clock, randomness, identifiers, threads.
 
 Whoever needs one of them is given it; nobody else in the engine asks the operating system. So a test can put in its
 own, and a simulated year has a simulated clock.
@@ -11,10 +11,13 @@ import random
 import secrets
 import time
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
+
+import trio
 
 Draw = random.Random
 """Where randomness is drawn from; a test gives one with a seed."""
@@ -99,6 +102,7 @@ class Seams:
     draw: Draw = field(default_factory=random.SystemRandom)
     timezone: Callable[[], str] = system_timezone
     token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
+    in_thread: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync
     run_id: RunIds = field(init=False)
 
     def __post_init__(self) -> None:

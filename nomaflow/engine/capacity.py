@@ -36,21 +36,28 @@ class Capacity:
         self._is_closed = False
         in_force.on_change(self._on_settings)
 
-    async def acquire(self, active: ActiveRun, since: datetime) -> bool:
-        """Wait until the run has a worker and all that it claims.
+    def line_up(self, active: ActiveRun, since: datetime) -> None:
+        """Take a place in the queue, which is served when somebody waits in it.
+
+        Runs that are let in together line up before any of them waits, so that they are served in their order.
 
         Args:
             active: the run; locks that it has already are its own.
-            since: its place in the queue.
-
-        Returns:
-            False when it was asked to stop, or nothing begins any more; it then holds nothing new.
+            since: its place is behind all that have waited since before that.
         """
         entry = _Waiting(since, active.run.id, active)
         insort(self._waiting, entry)
         active.obstacle = lambda: self._obstacle(entry)
+
+    async def wait(self, active: ActiveRun) -> bool:
+        """Wait until the run that has lined up has a worker and all that it claims.
+
+        Returns:
+            False when it was asked to stop, or nothing begins any more; it then holds nothing new.
+        """
         self._serve()
-        if not entry.served.is_set():
+        entry = next((entry for entry in self._waiting if entry.active is active), None)
+        if entry is not None and not self._is_closed:
             active.tell_waiting()
             async with trio.open_nursery() as nursery:
 
@@ -64,8 +71,10 @@ class Capacity:
         active.obstacle = None
         if entry in self._waiting:
             self._waiting.remove(entry)
-            self._serve()  # whoever stood behind it
-        return active.run.id in self._working
+        if self._is_closed or active.stop_asked.is_set():
+            self.release(active, keeps_locks=True)
+            return False
+        return True
 
     def keep_locks(self, active: ActiveRun) -> None:
         """Give a run that an earlier engine began the locks that it had then."""

@@ -104,7 +104,7 @@ class Jobs:
         job_id, text = change.id, _text(change)
         self._check_rights(job_id, text, actor, held_tags=[])
         async with self._changing:
-            entry = await trio.to_thread.run_sync(self.catalogue.create, job_id, text)
+            entry = await self._seams.in_thread(self.catalogue.create, job_id, text)
             await self._changed(entry.job_id, "created", actor, entry=entry)
         return _document(entry)
 
@@ -118,7 +118,7 @@ class Jobs:
         text = _text(change)
         self._check_rights(job_id, text, actor, held_tags=self.tags(job_id))
         async with self._changing:
-            entry = await trio.to_thread.run_sync(self.catalogue.save, job_id, text, if_match)
+            entry = await self._seams.in_thread(self.catalogue.save, job_id, text, if_match)
             await self._changed(job_id, "saved", actor, entry=entry)
         return _document(entry)
 
@@ -126,7 +126,7 @@ class Jobs:
         """Delete a job's file; its runs stay in the history."""
         tags = self.tags(job_id)
         async with self._changing:
-            await trio.to_thread.run_sync(self.catalogue.delete, job_id, if_match)
+            await self._seams.in_thread(self.catalogue.delete, job_id, if_match)
             await self._changed(job_id, "deleted", actor, tags=tags)
 
     async def set_enabled(self, job_id: str, toggle: Toggle, actor: Actor) -> JobCard:
@@ -136,7 +136,7 @@ class Jobs:
             message = "belongs to a switch-off" if toggle.enabled else "lies in the past"
             raise InvalidError(f"until {message}", details=[{"path": "until", "message": message}])
         async with self._changing:
-            entry = await trio.to_thread.run_sync(self.catalogue.set_enabled, job_id, toggle.enabled)
+            entry = await self._seams.in_thread(self.catalogue.set_enabled, job_id, toggle.enabled)
             change = Change()
             if not toggle.enabled:
                 pause = PauseRow(job_id, toggle.reason, actor.triggered_by, until, now)
@@ -166,10 +166,10 @@ class Jobs:
 
     async def _reload(self, actor: Actor) -> ReloadResult:
         before = self._in_force.settings
-        settings = await trio.to_thread.run_sync(self._home.load_settings)
+        settings = await self._seams.in_thread(self._home.load_settings)
         await self._on_settings(settings)
         tags = {job_id: self.tags(job_id) for job_id in self.catalogue.entries}
-        changes = await trio.to_thread.run_sync(self.catalogue.reload, settings)
+        changes = await self._seams.in_thread(self.catalogue.reload, settings)
         self._in_force.settings = settings
         entries = self.catalogue.entries
         for job_id in (*changes.added, *changes.changed):

@@ -86,7 +86,7 @@ class Runner:
 
     async def execute(self, active: ActiveRun) -> None:
         """Run it to its end, or until it is parked."""
-        run, change = active.run, Change()
+        change = Change()
         self._say.accepted(active)
         try:
             try:

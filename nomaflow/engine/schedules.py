@@ -7,8 +7,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import trio
-
 from nomaflow.definitions import cron as rules
 from nomaflow.definitions.job import Job, check_timezone
 from nomaflow.definitions.problems import near_miss
@@ -56,12 +54,16 @@ class Schedules:
         self._timetable, self._jobs, self._runs, self._door = timetable, jobs, runs, door
         self._store, self._recorder, self._seams = store, recorder, seams
 
+    def today(self) -> datetime:
+        """When today began in the home's zone."""
+        return self._midnight(self._seams.now()).astimezone(UTC)
+
     async def calendar(self, query: SlotQuery) -> Page[Slot]:
         """A page of slots in order of time: the decided ones from the store, then the fires to come."""
         after, place = _read_cursor(query.cursor)
         items: list[Slot] = []
         if place is None:
-            stored = await trio.to_thread.run_sync(
+            stored = await self._seams.in_thread(
                 lambda: self._store.slots(
                     since=query.since, until=query.until, jobs=query.jobs, after=after, limit=query.limit + 1
                 )
@@ -72,7 +74,7 @@ class Schedules:
                 return Page[Slot](items=items, next_cursor=f"{last.scheduled_at.timestamp():.0f} {last.slot_id}")
         watched = [each for each in self._timetable.all() if query.shows(each.row.job_id) and each.next_at is not None]
         room = query.limit - len(items)
-        due = await trio.to_thread.run_sync(lambda: list(self._due(watched, query, place, room + 1)))
+        due = await self._seams.in_thread(lambda: list(self._due(watched, query, place, room + 1)))
         items += due[:room]
         if len(due) <= room:
             return Page[Slot](items=items)
@@ -122,7 +124,7 @@ class Schedules:
         """The next fires of a rule."""
         zone = _checked(ask.cron, ask.timezone) or self._door.timezone
         after = ask.after or self._seams.now()
-        shown = await trio.to_thread.run_sync(preview, ask.cron, zone, ask.count, after)
+        shown = await self._seams.in_thread(preview, ask.cron, zone, ask.count, after)
         return Preview(fires=list(shown.fires), words=shown.words, notes=list(shown.notes))
 
     def next_fires(self, job: Job, count: int = 5) -> list[datetime]:
@@ -150,7 +152,7 @@ class Schedules:
         runs = await self._runs.durations(ask.job, DURATIONS)
         durations = [run.seconds for run in runs if run.state is RunState.SUCCEEDED and run.started_at >= since]
         old, new = watched.cron if watched is not None else None, compiled(ask.cron, zone)
-        found = await trio.to_thread.run_sync(
+        found = await self._seams.in_thread(
             lambda: what_if.what_if(
                 old, new, since=since, until=until, durations_seconds=durations, overlap=job.overlap
             )
