@@ -130,6 +130,20 @@ async def test_an_output_is_kept_through_replays_of_replays(client: AsyncClient)
     assert first_line == f"replay of {second.id} from step load, changed: params.apps_id"
 
 
+async def test_a_canceled_replay_hands_on_what_it_kept(client: AsyncClient) -> None:
+    """It kept the output although it made nothing itself; a retry of it goes on from there."""
+    old = await failed_run(client)
+    await save(client, old.job_id, FAILS.replace("contract_steps:fails", "contract_steps:waits"))
+    second = await client.replay(old.id, only="failed")
+    await client.cancel(second.id)
+    canceled = await ended(client, second.id)
+    assert (canceled.state, canceled.steps[0].output) == ("CANCELED", old.steps[0].output)
+    await save(client, old.job_id, MENDED)
+    third = await replayed(client, second.id, only="failed")
+    assert third.steps[0].reason == f"skipped: kept from {old.id}"
+    assert [step.state for step in third.steps] == ["CANCELED", "SUCCEEDED", "SUCCEEDED", "CANCELED"]
+
+
 async def test_what_was_skipped_is_made_up_for(client: AsyncClient) -> None:
     """And nothing else."""
     job_id = await new_job(client, MENDED)
