@@ -13,12 +13,6 @@ from nomaflow.api.policy import V1
 from nomaflow.errors import NotBuiltError
 
 _FEATURES: dict[str, tuple[str, ...]] = {
-    "The calendar of fires, its preview and its what-if": (
-        "GET /schedule",
-        "POST /schedule/preview",
-        "POST /schedule/what-if",
-    ),
-    "Skipping one fire of a schedule": ("POST /jobs/{job_id}/skips", "DELETE /jobs/{job_id}/skips"),
     "The history of a job's definitions": (
         "GET /jobs/{job_id}/history",
         "POST /jobs/{job_id}/history/{etag}/restore",

@@ -78,9 +78,9 @@ RULES: dict[str, Rule] = {
     f"GET {V1}/runs/{{run_id}}/artifacts/{{name}}": _run("viewer"),
     f"GET {V1}/events": _SIGNED_IN,  # those of the jobs that the person may view
     # When.
-    f"GET {V1}/schedule": _SIGNED_IN,
+    f"GET {V1}/schedule": _SIGNED_IN,  # the fires of the jobs that the person may view
     f"POST {V1}/schedule/preview": _SIGNED_IN,
-    f"POST {V1}/schedule/what-if": _SIGNED_IN,
+    f"POST {V1}/schedule/what-if": _SIGNED_IN,  # the route asks for viewer of the job that the body names
     # Connectors and step types.
     f"GET {V1}/connectors": _SIGNED_IN,  # those that the person, or a job that the person may view, uses
     f"POST {V1}/connectors/{{name}}/test": _SIGNED_IN,  # the engine checks the grant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Protocol
 
 from nomaflow.engine.model import Actor
@@ -100,6 +101,9 @@ class Engine(Protocol):
 
     def follow_events(self, after: Cursor | None) -> AsyncIterator[Event | Reset]:
         """The events after a cursor, then new ones as they come, until the engine stops; None starts with the next."""
+
+    def today(self) -> datetime:
+        """When today began in the home's zone."""
 
     async def calendar(self, query: SlotQuery) -> Page[Slot]:
         """Slots in order of time: what became of past fires, then the ones to come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 
 from nomaflow.definitions.steps import STEP_TYPES
 from nomaflow.engine.connectors import Connectors
@@ -148,6 +149,9 @@ class Engine:
         async with aclosing(self.feed.follow(after.seq if after else self.feed.seq)) as events:
             async for event in events:
                 yield event if event is not None else Reset(self.cursor)
+
+    def today(self) -> datetime:
+        return self.schedules.today()
 
     async def calendar(self, query: SlotQuery) -> Page[Slot]:
         return await self.schedules.calendar(query)

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from nomaflow.api.port import Cursor, Idempotency, LogQuery, Reset, RunQuery
+from nomaflow.api.port import Cursor, Idempotency, LogQuery, Reset, RunQuery, SlotQuery
 from nomaflow.engine.model import Actor
 from nomaflow.errors import NotFoundError
 from nomaflow.launch.form import Field
@@ -35,12 +35,20 @@ from nomaflow.wire import (
     LogPage,
     Page,
     Plan,
+    Preview,
+    PreviewAsk,
     ReloadResult,
     Replay,
     Run,
     RunState,
     RunSummary,
+    Slot,
+    SlotChoice,
+    SlotState,
     StepTypeInfo,
+    Toggle,
+    WhatIf,
+    WhatIfAsk,
     Why,
 )
 
@@ -56,6 +64,11 @@ def run(run_id: str, job_id: str, state: RunState = RunState.SUCCEEDED) -> Run:
     """A run without steps."""
     plan = Plan(log_level="INFO", steps=[])
     return Run(id=run_id, job_id=job_id, state=state, queued_at=NOON, triggered_by="user:ana", via="web", plan=plan)
+
+
+def slot(job_id: str) -> Slot:
+    """A fire that is still to come."""
+    return Slot(job_id=job_id, schedule="default", scheduled_at=NOON, state=SlotState.DUE)
 
 
 def run_id(number: int) -> str:
@@ -155,8 +168,8 @@ class ScriptedEngine:
     async def delete_job(self, job_id: str, if_match: str, actor: Actor) -> None:
         self.asked.append(("delete", job_id, if_match, actor))
 
-    async def set_enabled(self, job_id: str, enabled: bool, reason: str | None, actor: Actor) -> JobCard:
-        self.asked.append(("toggle", job_id, enabled, reason, actor))
+    async def set_enabled(self, job_id: str, toggle: Toggle, actor: Actor) -> JobCard:
+        self.asked.append(("toggle", job_id, toggle, actor))
         return self.card(job_id)
 
     async def reload(self, actor: Actor) -> ReloadResult:
@@ -232,6 +245,30 @@ class ScriptedEngine:
                 await trio.sleep_forever()
         finally:
             self.left.set()
+
+    def today(self) -> datetime:
+        return NOON.replace(hour=0)
+
+    async def calendar(self, query: SlotQuery) -> Page[Slot]:
+        self.asked.append(("calendar", query))
+        shown = [job_id for job_id in self.jobs if query.shows(job_id)]
+        return Page(items=[slot(job_id) for job_id in shown], next_cursor="due 1 a b" if query.cursor is None else None)
+
+    async def preview(self, ask: PreviewAsk) -> Preview:
+        self.asked.append(("preview", ask))
+        return Preview(fires=[NOON], words="At noon")
+
+    async def what_if(self, ask: WhatIfAsk) -> WhatIf:
+        self.asked.append(("what-if", ask))
+        numbers = dict.fromkeys(("fires_before", "fires_after", "overlaps", "overlaps_when_slow"), 1)
+        return WhatIf(since=NOON, until=NOON, words="At noon", **numbers)
+
+    async def skip(self, job_id: str, choice: SlotChoice, actor: Actor) -> Slot:
+        self.asked.append(("skip", job_id, choice, actor))
+        return slot(job_id)
+
+    async def unskip(self, job_id: str, choice: SlotChoice, actor: Actor) -> None:
+        self.asked.append(("unskip", job_id, choice, actor))
 
     def connectors(self) -> list[ConnectorInfo]:
         return self.known_connectors

@@ -121,8 +121,6 @@ async def test_the_description_is_complete(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("route", "feature"),
     [
-        ("GET /schedule?since=2026-01-01T00:00:00Z", "calendar"),
-        ("POST /jobs/jde-nightly/skips", "Skipping"),
         ("GET /runs/run_0000000000001/compare/run_0000000000002", "Comparing"),
         ("GET /runs/run_0000000000001/artifacts/report.html", "Artifacts"),
         ("POST /query", "SQL"),
