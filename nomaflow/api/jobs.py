@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Literal
 
+import trio
 from fastapi import Body, Header, Query, Response
 
 from nomaflow.api.gate import Call, CallIn, api_router, refusals
@@ -19,6 +20,8 @@ from nomaflow.errors import (
     NotAllowedError,
     PreconditionRequiredError,
 )
+from nomaflow.history.search import parse_jobs
+from nomaflow.history.search_facts import JobFacts, finds_job
 from nomaflow.wire import (
     Can,
     CheckResult,
@@ -39,21 +42,25 @@ from nomaflow.wire import (
 
 router = api_router("jobs")
 
-Search = Annotated[str | None, Query(max_length=200)]
 IfMatch = Annotated[str | None, Header()]
 
 
 @router.get(f"{V1}/jobs")
 async def list_jobs(
     call: CallIn,
-    q: Search = None,
+    q: Annotated[str | None, Query(max_length=500)] = None,
     tag: Annotated[str | None, Query(max_length=64)] = None,
     sort: Literal["id", "last_run", "next_fire"] = "id",
 ) -> Page[JobCard]:
-    """The cards of all jobs that the person may view; complete, so there is no next page."""
+    """The cards of all jobs that the person may view; complete, so there is no next page.
+
+    `q` is a search, as in `nightly tag:etl state:failed enabled:yes`.
+    """
     cards = [card for card in call.engine.cards() if call.may("viewer", card.id, card.tags)]
     if q:
-        cards = [card for card in cards if _mentions(card, q.casefold())]
+        # The parser is loaded when somebody searches for the first time.
+        search = await trio.to_thread.run_sync(parse_jobs, q)
+        cards = [card for card in cards if finds_job(search, _facts(card))]
     if tag:
         cards = [card for card in cards if tag in card.tags]
     cards.sort(key=lambda card: card.id)
@@ -104,9 +111,9 @@ async def delete_job(call: CallIn, job_id: str, if_match: IfMatch = None) -> Non
     await call.engine.delete_job(job_id, etag_of(if_match, job_id), call.actor)
 
 
-@router.patch(f"{V1}/jobs/{{job_id}}", responses=refusals(409, 501))
+@router.patch(f"{V1}/jobs/{{job_id}}", responses=refusals(409))
 async def toggle_job(call: CallIn, job_id: str, toggle: Toggle, response: Response) -> JobCard:
-    """Switch a job's own fires on or off; done in its file and in the scheduler when this answers."""
+    """Switch a job's own fires on, or off, with `until` so long; in its file and the scheduler when this answers."""
     card = await call.engine.set_enabled(job_id, toggle, call.actor)
     response.headers["ETag"] = f'"{card.etag}"'
     return for_person(call, card)
@@ -186,8 +193,16 @@ def _tagged(document: JobDocument, response: Response) -> JobDocument:
     return document
 
 
-def _mentions(card: JobCard, text: str) -> bool:
-    return any(text in field.casefold() for field in (card.id, card.description, *card.tags))
+def _facts(card: JobCard) -> JobFacts:
+    newest = [card.last_run.state] if card.last_run else []
+    return JobFacts(
+        id=card.id,
+        description=card.description,
+        tags=card.tags,
+        is_enabled=card.enabled,
+        states=frozenset(state.value for state in [*newest, *(run.state for run in card.active_runs)]),
+        problem=card.problem.message if card.problem else None,
+    )
 
 
 def _newest_first(card: JobCard) -> tuple[bool, float]:

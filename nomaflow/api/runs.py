@@ -13,7 +13,7 @@ from nomaflow.api.policy import V1
 from nomaflow.api.port import RunQuery
 from nomaflow.api.strict_json import StrictRequest
 from nomaflow.definitions.record import JOB_ID_PATTERN
-from nomaflow.errors import InvalidError, NotBuiltError
+from nomaflow.errors import InvalidError
 from nomaflow.wire import Cancel, Page, Plan, Replay, Run, RunState, RunSummary, SentInstant
 
 router = api_router("runs")
@@ -21,7 +21,7 @@ router = api_router("runs")
 When = Annotated[SentInstant | None, Query()]
 
 
-@router.get(f"{V1}/runs", responses=refusals(501))
+@router.get(f"{V1}/runs")
 async def list_runs(
     call: CallIn,
     q: Annotated[str | None, Query(max_length=500)] = None,
@@ -32,16 +32,18 @@ async def list_runs(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page[RunSummary]:
-    """Runs of the jobs that the person may view, newest first."""
-    if q is not None:
-        raise NotBuiltError("the search language of runs (`q`) is not built in this version; use job, state, since")
+    """Runs of the jobs that the person may view, newest first; `q` is a search, as in `state:failed since:7d`.
+
+    A search in logs reads a part of them for each page: there may be more while `next_cursor` says so, even behind an
+    empty page.
+    """
     if since and until and until < since:
         message = "until lies before since"
         raise InvalidError(message, details=[{"path": "until", "message": message}])
-    jobs = _jobs(call, job)
+    jobs = visible_jobs(call, job)
     if jobs is not None and not jobs:
         return Page[RunSummary](items=[])
-    query = RunQuery(job=job, jobs=jobs, state=state, since=since, until=until, limit=limit, cursor=cursor)
+    query = RunQuery(q=q, job=job, jobs=jobs, state=state, since=since, until=until, limit=limit, cursor=cursor)
     return await call.engine.runs(query)
 
 
@@ -78,8 +80,8 @@ async def plan_replay(call: CallIn, run_id: str, replay: Replay) -> Plan:
     return await call.engine.replay_plan(run_id, replay)
 
 
-def _jobs(call: Call, job: str | None) -> frozenset[str] | None:
-    """Which jobs' runs the person may list; None for all. A hidden job's list is as empty as a missing one's."""
+def visible_jobs(call: Call, job: str | None) -> frozenset[str] | None:
+    """Of which jobs the person may list runs and fires; None for all. Who may not know of one lists nothing of it."""
     if call.may("viewer"):
         return None
     if job is not None:

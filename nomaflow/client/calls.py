@@ -87,9 +87,11 @@ def durations(job_id: str, *, limit: int | None = None) -> Call[list[wire.Durati
 class RunFilter(TypedDict, total=False):
     """Which runs to list.
 
-    `job` and `state` are exact; `since` and `until` bound when the run was queued; a page has `limit` runs, 1 to 500.
+    `q` is a search, as in `state:failed apps_id=10 since:7d` (`nomaflow.history.search` has all its keys); `job` and
+    `state` are exact; `since` and `until` bound when the run was queued; a page has at most `limit` runs, 1 to 500.
     """
 
+    q: str | None
     job: str | None
     state: wire.RunState | str | None
     since: datetime | None
@@ -98,7 +100,13 @@ class RunFilter(TypedDict, total=False):
 
 
 def runs_page(*, cursor: str | None = None, **only: Unpack[RunFilter]) -> Call[wire.Page[wire.RunSummary]]:
-    """One page of the runs that fit, newest first; `cursor` is the last page's `next_cursor`."""
+    """One page of the runs that fit, newest first; `cursor` is the last page's `next_cursor`.
+
+    A search in logs may answer with few runs or none, and go on behind the cursor.
+
+    Raises:
+        InvalidError: `q` is not understood; its detail names the `position` of the character.
+    """
     params: dict[str, Any] = {**only, "cursor": cursor}
     return get("/runs", record(wire.Page[wire.RunSummary]), **params)
 

@@ -10,11 +10,13 @@ from nomaflow.wire import RunState
 
 @dataclass(frozen=True)
 class RunQuery:
-    """Which runs to list, newest first.
+    """Which runs to list, newest first; all of it must fit.
 
-    `jobs` are those that the person may see, None for all; instants are UTC; `cursor` is the last page's `next_cursor`.
+    `q` is a search (`nomaflow.history.search`); `jobs` are those that the person may see, None for all; instants are
+    UTC; `cursor` is the last page's `next_cursor`.
     """
 
+    q: str | None = None
     job: str | None = None
     jobs: frozenset[str] | None = None
     state: RunState | None = None

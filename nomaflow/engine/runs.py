@@ -14,14 +14,15 @@ from nomaflow.engine.admission import Verdict
 from nomaflow.engine.cancel import Stop
 from nomaflow.engine.change import KeyRow
 from nomaflow.engine.door import Door, Request
+from nomaflow.engine.finding import Finder
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Actor
 from nomaflow.engine.query import Idempotency, LogQuery, RunQuery
 from nomaflow.engine.recorder import Recorder, Ticket
-from nomaflow.engine.rows import log_line, run_record, run_summary
+from nomaflow.engine.rows import log_line, run_record
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.store import Store
-from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, NotReadyError, RunFinishedError
+from nomaflow.errors import IdempotencyMismatchError, NotFoundError, NotReadyError, RunFinishedError
 from nomaflow.launch.overrides import Launch
 from nomaflow.seams import Seams, run_id_of, run_number
 from nomaflow.wire import Duration, LogLine, LogPage, Page, RunState, RunSummary
@@ -48,6 +49,7 @@ class Runs:
         self._jobs, self._runner, self._recorder = jobs, runner, recorder
         self._store, self._seams, self._door = store, seams, door
         self._readers = trio.CapacityLimiter(READERS)
+        self._finder = Finder(jobs, door, runner, store, seams, self._read)
         self._keys: dict[tuple[str, str, str], tuple[KeyRow, Ticket | None]] = {
             (key.account, key.route, key.key): (key, None) for key in store.keys_since(seams.now() - KEYS_KEPT)
         }
@@ -101,27 +103,8 @@ class Runs:
         return run_record(row, await self._read(self._store.steps_of, run_number(run_id)))
 
     async def runs(self, query: RunQuery) -> Page[RunSummary]:
-        """A page, newest first; a run in flight is as it is now."""
-        before = None
-        if query.cursor is not None:
-            try:
-                before = run_number(query.cursor)
-            except ValueError:
-                message = "is no cursor of this list; give back a page's next_cursor as it came"
-                raise InvalidError(f"cursor {message}", details=[{"path": "cursor", "message": message}]) from None
-        read = partial(
-            self._store.runs,
-            job=query.job,
-            jobs=query.jobs,
-            states=[query.state.value] if query.state else [],
-            since=query.since,
-            until=query.until,
-            before=before,
-            limit=query.limit + 1,
-        )
-        rows = await self._read(read)
-        page = [self._newest(run_summary(row)) for row in rows[: query.limit]]
-        return Page[RunSummary](items=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+        """A page, newest first; a run in flight is as it is now. It may hold few runs or none, and lead on."""
+        return await self._finder.page(query)
 
     async def durations(self, job_id: str, limit: int) -> list[Duration]:
         """How long the newest ended runs of a job took, newest first."""
@@ -214,12 +197,9 @@ class Runs:
             await ticket.wait_durable()
         return await self.run(key.run_id)
 
-    def _newest(self, summary: RunSummary) -> RunSummary:
-        active = self._runner.active(summary.id)
-        return active.summary() if active else summary
-
     async def _read[T](self, read: Callable[..., T], *args: Any) -> T:
-        return await trio.to_thread.run_sync(read, *args, limiter=self._readers)
+        found: T = await self._seams.in_thread(read, *args, limiter=self._readers)
+        return found
 
 
 def _number_checked(run_id: str) -> str:

@@ -18,7 +18,7 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "
 _LENGTH = r"(\d{1,9}(?:\.\d{1,3})?)(ms|[smhdw])"
 _MAX_COUNT = 2**63 - 1
 _CROCKFORD = "0-9A-HJKMNP-TV-Z"
-FEWEST_DIGITS = 4
+FEWEST_DIGITS, RUN_DIGITS = 4, 13
 
 
 def seconds(text: str) -> float | None:
@@ -60,7 +60,7 @@ def span(text: str, now: datetime, timezone: ZoneInfo) -> tuple[datetime, dateti
 def run_digits(text: str) -> str | None:
     """The last digits of a run's id, in capitals: all of them, or at least four; None where they can't be that."""
     digits = text.upper().removeprefix("RUN_")
-    return digits if re.fullmatch(f"[{_CROCKFORD}]{{{FEWEST_DIGITS},13}}", digits, re.ASCII) else None
+    return digits if re.fullmatch(f"[{_CROCKFORD}]{{{FEWEST_DIGITS},{RUN_DIGITS}}}", digits, re.ASCII) else None
 
 
 def _instant(text: str, now: datetime, timezone: ZoneInfo) -> tuple[datetime, datetime] | None:

@@ -191,7 +191,7 @@ async def test_a_malformed_run_id_is_a_missing_run(stand: Stand, given: str, und
         ("/runs?since=9999-12-31T23:00:00-12:00", "between the years"),
         ("/runs?since=2026-02-02T00:00:00Z&until=2026-02-01T00:00:00Z", "until lies before since"),
         ("/jobs?sort=id;drop", "sort must be one of"),
-        ("/jobs?q=" + "x" * 201, "q must have at most 200 characters"),
+        ("/jobs?q=" + "x" * 501, "q must have at most 500 characters"),
         ("/jobs/jde-nightly/durations?limit=0", "limit must be at least 1"),
         (f"/runs/{run_id(1)}/logs?after=-1", "after must be at least 0"),
         (f"/runs/{run_id(1)}/logs?after=99999999999999999999", "after must be at most"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from nomaflow.engine import retry
 from nomaflow.engine.board import Board, seconds
 from nomaflow.engine.cancel import Stop
 from nomaflow.engine.door import Door, Request
+from nomaflow.engine.finding import cursor_number, facts, searched
 from nomaflow.engine.model import Actor
-from nomaflow.errors import IdempotencyMismatchError, InvalidError, NotFoundError, RunFinishedError
+from nomaflow.errors import IdempotencyMismatchError, NotFoundError, RunFinishedError
+from nomaflow.history.search_facts import RunFacts, finds_run
 from nomaflow.seams import Seams, run_number
 from nomaflow.wire import Duration, LogLine, LogPage, Page
 from nomaflow.wire import Run as WireRun
@@ -138,8 +141,15 @@ class ScriptedHistory:
 
     async def runs(self, query: RunQuery) -> Page[RunSummary]:
         """A page, newest first."""
-        before = _number(query.cursor)
-        chosen = [run.active.summary() for run in self._newest_first(query.job) if _is_asked_for(run, query, before)]
+        now, before = self._seams.now(), cursor_number(query.cursor)
+        search = searched(query, now=now, timezone=self._door.timezone)
+        chosen = [
+            run.active.summary()
+            for run in self._newest_first(query.job)
+            if (before is None or run_number(run.active.run.id) < before)
+            and (query.jobs is None or run.active.run.job_id in query.jobs)
+            and finds_run(search, self._facts(run, now))
+        ]
         page = chosen[: query.limit]
         return Page(items=page, next_cursor=page[-1].id if len(chosen) > query.limit else None)
 
@@ -182,6 +192,11 @@ class ScriptedHistory:
                 return
             await run.active.log.wait_beyond(after)
 
+    def _facts(self, scripted: ScriptedRun, now: datetime) -> RunFacts:
+        run = scripted.active.run
+        tags = self._jobs.tags(run.job_id) if run.job_id in self._jobs.catalogue.entries else []
+        return facts(run, now=now, tags=tags, lines=[line.text for line in scripted.lines])
+
     def _newest_first(self, job_id: str | None) -> Sequence[ScriptedRun]:
         return [run for run in reversed(self._runs.values()) if job_id is None or run.active.run.job_id == job_id]
 
@@ -195,25 +210,6 @@ class ScriptedHistory:
         if body_hash != idempotency.body_hash:
             raise IdempotencyMismatchError(f"the Idempotency-Key {idempotency.key!r} was used for another body")
         return run_id
-
-
-def _number(cursor: str | None) -> int | None:
-    try:
-        return None if cursor is None else run_number(cursor)
-    except ValueError:
-        message = "cursor is no cursor of this list"
-        raise InvalidError(message, details=[{"path": "cursor", "message": message}]) from None
-
-
-def _is_asked_for(scripted: ScriptedRun, query: RunQuery, before: int | None) -> bool:
-    run = scripted.active.run
-    return (
-        (query.jobs is None or run.job_id in query.jobs)
-        and (query.state is None or run.state is query.state)
-        and (query.since is None or run.queued_at >= query.since)
-        and (query.until is None or run.queued_at < query.until)
-        and (before is None or run_number(run.id) < before)
-    )
 
 
 def _fits(line: LogLine, query: LogQuery) -> bool:

@@ -54,10 +54,19 @@ _NEVER = Condition("false")
 
 @dataclass(frozen=True)
 class Span:
-    """Runs of these numbers, the last one excluded: what is read of steps and lines is bounded by it."""
+    """Runs of these numbers, the last one excluded."""
 
-    first: int
-    end: int
+    first: int = 0
+    end: int = _MAX
+
+    def newest(self, width: int) -> Span:
+        """Its upper end."""
+        return Span(max(0, self.end - width), self.end)
+
+    def holds(self, column: str) -> list[Condition]:
+        """A number lies in it."""
+        bounds = [Condition(f"{column} < ?", (self.end,))] if self.end < _MAX else []
+        return [*bounds, Condition(f"{column} >= ?", (self.first,))] if self.first > 0 else bounds
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def is_deep(term: Term) -> bool:
 
 
 def condition(term: Term, around: Around, span: Span) -> Condition:
-    """The term for runs within the span."""
+    """The term; of steps and lines it reads those of runs in the span."""
     found = _condition(term, around, span)
     return found.is_not() if term.is_negated else found
 
@@ -233,8 +242,9 @@ def _raised(value: Value) -> Condition:
 
 
 def _among(table: str, fits: Condition, span: Span) -> Condition:
-    sql = f"id IN (SELECT run_id FROM {table} WHERE run_id >= ? AND run_id < ? AND {fits.sql})"
-    return Condition(sql, (span.first, span.end, *fits.values))
+    # Inside a function it stays a question that each run is asked; as a join, DuckDB might go through all runs for it.
+    where = all_of([*span.holds("run_id"), fits])
+    return Condition(f"coalesce(id IN (SELECT run_id FROM {table} WHERE {where.sql}), false)", where.values)
 
 
 def _is_any_of(column: str, values: tuple[Value, ...]) -> Condition:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -85,34 +85,6 @@ class Reading(Reader):
     def steps_of(self, number: int) -> list[Row]:
         """The ended steps of a run, in order."""
         return self._all(f"SELECT {', '.join(STEP_COLUMNS)} FROM step_run WHERE run_id = ? ORDER BY position", [number])
-
-    def runs(
-        self,
-        *,
-        job: str | None,
-        jobs: Iterable[str] | None,
-        states: Sequence[str],
-        since: datetime | None,
-        until: datetime | None,
-        before: int | None,
-        limit: int,
-    ) -> list[Row]:
-        """A page of runs, newest first: of one job or of some, queued in a span of time, older than a run."""
-        conditions: list[tuple[str, Any]] = []
-        if job is not None:
-            conditions.append(("job_id = ?", job))
-        if jobs is not None:
-            conditions.append(("list_contains(?, job_id)", sorted(jobs)))
-        if states:
-            conditions.append(("list_contains(?, state)", list(states)))
-        if since is not None:
-            conditions.append(("queued_at >= ?", naive(since)))
-        if until is not None:
-            conditions.append(("queued_at < ?", naive(until)))
-        if before is not None:
-            conditions.append(("id < ?", before))
-        where = f" WHERE {' AND '.join(text for text, _ in conditions)}" if conditions else ""
-        return self._all(f"{_RUNS}{where} ORDER BY id DESC LIMIT ?", [*(value for _, value in conditions), limit])
 
     def log(
         self,

@@ -1,14 +1,15 @@
 """Pages of runs: newest first, of all that fit a search.
 
 What lies in the rows of runs is asked for at once: reading newest first, DuckDB stops when the page is full, and to
-find one run in a million takes some 10 ms. Steps and log lines are many more, so a search that looks into them goes
-span by span, from the newest runs back, until the page is full. Of logs, a page reads a bounded number of lines only:
-it may come back with few runs or none, and says where to go on.
+find one run in a million takes some 10 ms. Steps and log lines are many more, so a search that looks into them begins
+with a span of the newest runs, which often fills the page; then steps are looked at all at once, and lines span by
+span. Of those a page reads a bounded number only: it may come back with few runs or none, and says where to go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from nomaflow.engine.change import Row
@@ -18,14 +19,11 @@ from nomaflow.engine.store.connection import Reader
 from nomaflow.history.search import Search
 
 SPAN_RUNS = 4_000
-"""How many runs the first span has; each following one has eight times as many, and the last one all that are left."""
+"""How many of the newest runs are looked at first."""
 
-MAX_SPAN_RUNS = 32_000
+LINES_A_PAGE = 1_000_000
+"""How many log lines are read for one page, about: what takes 30 ms."""
 
-LINES_A_PAGE = 2_000_000
-"""How many log lines are read for one page, about; 40 ms."""
-
-_END = 2**63 - 1
 _RUNS = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
 
 
@@ -35,6 +33,19 @@ class Found:
 
     rows: list[Row]
     unread: int | None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The terms that rows of runs answer, those that steps and lines of a span answer, and how many runs to find."""
+
+    of_runs: list[Condition]
+    of_span: Callable[[Span], list[Condition]]
+    wanted: int
+
+    def within(self, span: Span) -> list[Condition]:
+        """All of them."""
+        return [*self.of_runs, *self.of_span(span)]
 
 
 class Searching(Reader):
@@ -60,64 +71,76 @@ class Searching(Reader):
             before: only runs with a lower number.
             limit: how many at most.
         """
-        shallow = [condition(term, around, _ALL) for term in search.terms if not is_deep(term)]
+        of_runs = [condition(term, around, Span()) for term in search.terms if not is_deep(term)]
         if jobs is not None:
-            shallow.append(one_of("job_id", jobs))
+            of_runs.append(one_of("job_id", jobs))
         deep = [term for term in search.terms if is_deep(term)]
-        end, left_out, wanted = _END if before is None else before, set(without), limit + len(without)
+        wanted = limit + len(without) + 1
+        asked = _Asked(of_runs, lambda span: [condition(term, around, span) for term in deep], wanted)
+        older, unread = Span() if before is None else Span(end=before), 0
         if not deep:
-            numbers = self._newest(shallow, Span(0, end), wanted + 1)
-            return self._page(numbers, left_out, limit, unread=0)
-        numbers, lines, size = [], 0, SPAN_RUNS
-        while (span := self._span(shallow, end, size, is_bounded=reads_lines(search))) is not None:
-            fits = [*shallow, *(condition(term, around, span) for term in deep)]
-            numbers += self._newest(fits, span, wanted + 1 - len(numbers))
-            end, size = span.first, size * 8
-            if len(numbers) > wanted:
-                break
-            if reads_lines(search):
-                lines += self._count_lines(span)
-                if lines >= LINES_A_PAGE:
-                    return self._page(numbers, left_out, limit, unread=end)
-        return self._page(numbers, left_out, limit, unread=0)
-
-    def _page(self, numbers: list[int], left_out: set[int], limit: int, *, unread: int) -> Found:
-        kept = [number for number in numbers if number not in left_out]
+            numbers = self._newest(of_runs, older, wanted)
+        elif not reads_lines(search):
+            numbers = self._by_steps(asked, older)
+        else:
+            numbers, unread = self._by_lines(asked, older)
+        kept = [number for number in numbers if number not in set(without)]
         if len(kept) > limit:
             kept, unread = kept[:limit], kept[limit - 1]
-        if not kept:
-            return Found([], unread or None)
-        # In a list that is bound as one, DuckDB looks for each run by itself.
-        places = ", ".join("?" * len(kept))
-        return Found(self._all(f"{_RUNS} WHERE id IN ({places}) ORDER BY id DESC", kept), unread or None)
+        return Found(self._rows(kept), unread or None)
 
-    def _span(self, shallow: list[Condition], end: int, size: int, *, is_bounded: bool) -> Span | None:
-        """The next runs to look at, from the newest one on that may fit; None where there is none."""
-        newest = self._newest(shallow, Span(0, end), 1)
-        if not newest:
-            return None
-        end = newest[0] + 1
-        if size > MAX_SPAN_RUNS and not is_bounded:
-            return Span(0, end)
-        oldest = self._newest([], Span(0, end), 1, offset=min(size, MAX_SPAN_RUNS) - 1)
-        return Span(oldest[0] if oldest else 0, end)
+    def _by_steps(self, asked: _Asked, older: Span) -> list[int]:
+        """The runs that fit: among the newest ones, then among some more, then among all that are left."""
+        numbers: list[int] = []
+        if newest := self._newest(asked.of_runs, older, 1):
+            older = Span(end=newest[0] + 1)
+            width = self._width(older)
+            for reach in (width, 8 * width, older.end):
+                span = older.newest(reach)
+                # What lies outside is ruled out by the run's own number.
+                steps_of = span if span.first else Span()
+                numbers += self._newest(asked.within(steps_of), span, asked.wanted - len(numbers))
+                older = Span(end=span.first)
+                if len(numbers) == asked.wanted or not span.first:
+                    break
+        return numbers
+
+    def _by_lines(self, asked: _Asked, older: Span) -> tuple[list[int], int]:
+        """The runs that fit, and below which number none was looked at; 0 for none."""
+        numbers, lines, width = list[int](), 0, 0
+        # Beyond the newest run that no other term rules out, there is nothing to read.
+        while newest := self._newest(asked.of_runs, older, 1):
+            older = Span(end=newest[0] + 1)
+            width = width or self._width(older)
+            span = older.newest(width)
+            numbers += self._newest(asked.within(span), span, asked.wanted - len(numbers))
+            if len(numbers) == asked.wanted:
+                break
+            read = self._count_lines(span)
+            lines += read
+            if lines >= LINES_A_PAGE:
+                return numbers, span.first
+            older, width = Span(end=span.first), math.ceil(width * min(8, (LINES_A_PAGE - lines) / max(read, 1)))
+        return numbers, 0
+
+    def _width(self, older: Span) -> int:
+        """How far back the span reaches that is looked at first."""
+        oldest = self._newest([], older, 1, offset=SPAN_RUNS - 1)
+        return older.end - oldest[0] if oldest else older.end
 
     def _newest(self, fits: list[Condition], span: Span, limit: int, *, offset: int = 0) -> list[int]:
-        where = all_of([*_within("id", span), *fits])
+        where = all_of([*span.holds("id"), *fits])
         sql = f"SELECT id FROM run WHERE {where.sql} ORDER BY id DESC LIMIT ? OFFSET ?"
         return [number for (number,) in self._all(sql, [*where.values, limit, offset])]
 
+    def _rows(self, numbers: list[int]) -> list[Row]:
+        if not numbers:
+            return []
+        # Whole rows are read last: DuckDB would read all columns of what it looks through.
+        places = ", ".join("?" * len(numbers))
+        return self._all(f"{_RUNS} WHERE id IN ({places}) ORDER BY id DESC", numbers)
+
     def _count_lines(self, span: Span) -> int:
-        where = all_of(_within("run_id", span))
+        where = all_of(span.holds("run_id"))
         number: int = self._one(f"SELECT count(*) FROM log_line WHERE {where.sql}", where.values)[0]
         return number
-
-
-_ALL = Span(0, _END)
-
-
-def _within(column: str, span: Span) -> list[Condition]:
-    bounds = [Condition(f"{column} < ?", (span.end,))] if span.end < _END else []
-    if span.first > 0:
-        bounds.append(Condition(f"{column} >= ?", (span.first,)))
-    return bounds
