@@ -108,13 +108,13 @@ class Capacity:
         for entry in list(self._waiting):
             if len(self._working) >= self._limit:
                 return
-            claims = entry.active.claims
-            if not (claims.locks & wanted) and self._lacks(entry.active) is None:
+            needed = self._needed(entry.active)
+            if not (needed & wanted) and self._lacks(entry.active) is None:
                 self._waiting.remove(entry)
                 self._working[entry.run_id] = entry.active
-                self._locks |= dict.fromkeys(claims.locks, entry.active)
+                self._locks |= dict.fromkeys(needed, entry.active)
                 entry.served.set()
-            wanted |= claims.locks
+            wanted |= needed
 
     def _obstacle(self, entry: _Waiting) -> str | None:
         """What the run waits for, as a sentence."""
@@ -125,9 +125,13 @@ class Capacity:
         for earlier in self._waiting:
             if earlier is entry:
                 break
-            if shared := sorted(earlier.active.claims.locks & entry.active.claims.locks):
+            if shared := sorted(self._needed(earlier.active) & self._needed(entry.active)):
                 return f"waits behind {earlier.run_id} of {earlier.active.run.job_id} for {_shown(shared[0])}"
         return None
+
+    def _needed(self, active: ActiveRun) -> set[str]:
+        """The locks that the run has still to get; one that waits for a step's next try has them all."""
+        return {name for name in active.claims.locks if self._locks.get(name) is not active}
 
     def _lacks(self, active: ActiveRun) -> str | None:
         claims = active.claims
