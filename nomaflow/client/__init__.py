@@ -1,6 +1,6 @@
 """The one way into the engine from Python: `Client`, and `AsyncClient` for trio and asyncio.
 
-calls.py  launches.py                 every verb, described once: method, path, body, how its answer is read
+calls.py launches.py schedules.py     every verb, described once: method, path, body, how its answer is read
 request.py        one request as a value, and how its answer becomes a record
 stream.py         logs and events as they come, across lost connections
 connection.py     where the engine is, who asks, what its refusals mean

@@ -13,11 +13,12 @@ import anyio
 import httpx
 
 from nomaflow import wire
-from nomaflow.client import calls, launches
+from nomaflow.client import calls, launches, schedules
 from nomaflow.client.blocking import method_signature
 from nomaflow.client.calls import RunFilter
 from nomaflow.client.connection import TIMEOUT, Surface, connect
 from nomaflow.client.request import Call
+from nomaflow.client.schedules import SlotFilter
 from nomaflow.client.stream import (
     SILENCE_SECONDS,
     Following,
@@ -91,6 +92,11 @@ class AsyncClient:
     replay = _verb(launches.replay)
     replay_plan = _verb(launches.replay_plan)
     why = _verb(calls.why)
+    schedule_page = _verb(schedules.schedule_page)
+    preview = _verb(schedules.preview)
+    what_if = _verb(schedules.what_if)
+    skip = _verb(schedules.skip)
+    unskip = _verb(schedules.unskip)
     durations = _verb(calls.durations)
     runs_page = _verb(calls.runs_page)
     run = _verb(calls.run)
@@ -113,6 +119,17 @@ class AsyncClient:
             page = await self.runs_page(**only, cursor=cursor)
             for summary in page.items:
                 yield summary
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def schedule(self, **only: Unpack[SlotFilter]) -> AsyncGenerator[wire.Slot]:
+        """All fires that fit, in order of time, fetched as they are asked for; `limit` is a page's."""
+        cursor: str | None = None
+        while True:
+            page = await self.schedule_page(**only, cursor=cursor)
+            for slot in page.items:
+                yield slot
             cursor = page.next_cursor
             if cursor is None:
                 return

@@ -13,10 +13,11 @@ from typing import Any, Concatenate, Self, Unpack
 import httpx
 
 from nomaflow import wire
-from nomaflow.client import calls, launches
+from nomaflow.client import calls, launches, schedules
 from nomaflow.client.calls import RunFilter
 from nomaflow.client.connection import TIMEOUT, Surface, connect
 from nomaflow.client.request import Call
+from nomaflow.client.schedules import SlotFilter
 from nomaflow.client.stream import (
     SILENCE_SECONDS,
     Following,
@@ -105,6 +106,11 @@ class Client:
     replay = _verb(launches.replay)
     replay_plan = _verb(launches.replay_plan)
     why = _verb(calls.why)
+    schedule_page = _verb(schedules.schedule_page)
+    preview = _verb(schedules.preview)
+    what_if = _verb(schedules.what_if)
+    skip = _verb(schedules.skip)
+    unskip = _verb(schedules.unskip)
     durations = _verb(calls.durations)
     runs_page = _verb(calls.runs_page)
     run = _verb(calls.run)
@@ -125,6 +131,16 @@ class Client:
         cursor: str | None = None
         while True:
             page = self.runs_page(**only, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def schedule(self, **only: Unpack[SlotFilter]) -> Iterator[wire.Slot]:
+        """All fires that fit, in order of time, fetched as they are asked for; `limit` is a page's."""
+        cursor: str | None = None
+        while True:
+            page = self.schedule_page(**only, cursor=cursor)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:

@@ -1,7 +1,7 @@
 """Every verb of the API, described once: where it goes, what it sends, how its answer is read.
 
 Nothing here sends anything. `Client` and `AsyncClient` turn each function into a method of theirs. The verbs that start
-runs are in `launches`.
+runs are in `launches`, those about when jobs fire in `schedules`.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ def enable(job_id: str) -> Call[wire.JobCard]:
     return _toggle(job_id, {"enabled": True})
 
 
-def disable(job_id: str, *, reason: str | None = None) -> Call[wire.JobCard]:
-    """Stop the job's schedules from firing; runs in flight go on, and it can still be run by hand."""
-    return _toggle(job_id, {"enabled": False, "reason": reason})
+def disable(job_id: str, *, reason: str | None = None, until: datetime | None = None) -> Call[wire.JobCard]:
+    """Stop the job's schedules from firing, until an instant or for good; runs in flight go on, and it can still be run
+    by hand."""
+    return _toggle(job_id, {"enabled": False, "reason": reason, "until": until})
 
 
 def why(job_id: str) -> Call[wire.Why]:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import JsonValue
 
-from nomaflow.client import AsyncClient, Client, Reset, calls, launches
+from nomaflow.client import AsyncClient, Client, Reset, calls, launches, schedules
 from nomaflow.errors import (
     BadRequestError,
     EngineFailedError,
@@ -226,12 +226,14 @@ def test_both_clients_have_every_verb() -> None:
     assert {name: list(signature.parameters) for name, signature in blocking.items()} == {
         name: list(signature.parameters) for name, signature in asynchronous.items()
     }
-    described = [*inspect.getmembers(calls, inspect.isfunction), *inspect.getmembers(launches, inspect.isfunction)]
     here = {
-        name: function for name, function in described if function.__module__ in (calls.__name__, launches.__name__)
+        name: function
+        for module in (calls, launches, schedules)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
     }
     names = {name for name, each in here.items() if "Call[" in str(inspect.signature(each).return_annotation)}
-    assert "replay" in names
+    assert {"replay", "skip"} <= names
     assert {name for name in names if not name.startswith("_")} <= set(blocking)
     assert all(getattr(Client, name).__doc__ for name in blocking)
     assert str(blocking["launch"].return_annotation) == "wire.Run"
