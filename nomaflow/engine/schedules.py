@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, time, timedelta
@@ -103,7 +104,8 @@ class Schedules:
 
     def _due_of(self, watched: Watched, after: datetime, until: datetime) -> Iterator[Slot]:
         skips = self._timetable.skips_of(watched.place)
-        for each in calendar.due(watched.cron, max(after, watched.row.cursor), until):
+        days = calendar.due(watched.cron, max(after, watched.row.cursor), until)
+        for each in (slot for day in days for slot in calendar.apart(watched.cron, day, skips)):
             skip = skips.get(each.scheduled_at)
             yield Slot(
                 job_id=watched.row.job_id,
@@ -163,9 +165,11 @@ class Schedules:
         """Leave one fire of a schedule out."""
         watched, instant = self._of(job_id, choice)
         row = SkipRow(job_id, choice.schedule, instant, actor.triggered_by, self._seams.now())
+        earlier = self._timetable.unskip(watched.place, [instant])
         self._timetable.skip(row)
         slot = next(self._due_of(watched, instant - timedelta(seconds=1), instant))
-        await self._recorder.record(Change(skips=[row], events=[self._told(slot, actor, "left out")]))
+        told = self._told(slot, actor, "left out")
+        await self._recorder.record(Change(skips=[row], used_skips=earlier, events=[told]))
         return slot
 
     async def unskip(self, job_id: str, choice: SlotChoice, actor: Actor) -> None:
@@ -203,15 +207,12 @@ def _read_cursor(cursor: str | None) -> tuple[tuple[datetime, int] | None, _Plac
     """Where the page before ended: at a slot of the store, or at a fire to come."""
     if cursor is None:
         return None, None
-    try:
-        first, second, *rest = cursor.split(" ")
-        if first == "due":
-            job_id, schedule = rest
-            return None, (datetime.fromtimestamp(int(second), UTC), job_id, schedule)
-        return (datetime.fromtimestamp(int(first), UTC), int(second)), None
-    except (ValueError, OverflowError, OSError):
-        message = "is no cursor of this list; give back a page's next_cursor as it came"
-        raise InvalidError(f"cursor {message}", details=[{"path": "cursor", "message": message}]) from None
+    if found := re.fullmatch(r"due (\d{1,11}) (\S+) (\S+)", cursor, re.ASCII):
+        return None, (datetime.fromtimestamp(int(found[1]), UTC), found[2], found[3])
+    if found := re.fullmatch(r"(\d{1,11}) (\d{1,18})", cursor, re.ASCII):
+        return (datetime.fromtimestamp(int(found[1]), UTC), int(found[2])), None
+    message = "is no cursor of this list; give back a page's next_cursor as it came"
+    raise InvalidError(f"cursor {message}", details=[{"path": "cursor", "message": f"cursor {message}"}])
 
 
 def _place(slot: Slot) -> _Place:

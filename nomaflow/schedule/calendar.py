@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,6 +43,23 @@ def due(cron: Cron, after: datetime, until: datetime, dense: int = 24) -> list[D
             slots.extend(_one_by_one(cron, after, last))
         after = last
     return slots
+
+
+def apart(cron: Cron, slot: DueSlot, alone: Collection[datetime]) -> list[DueSlot]:
+    """The slot without those of its fires that are to stand alone, and these, in order."""
+    if slot.until_at is None:
+        return [slot]
+    before = slot.scheduled_at - _SECOND
+    chosen = sorted(fire for fire in alone if before < fire <= slot.until_at and fire in cron)
+    if not chosen:
+        return [slot]
+    slots = [DueSlot(fire, note=cron.note(fire)) for fire in chosen]
+    if slot.count > len(chosen):
+        first = next(fire for fire in cron.fires(before, slot.until_at) if fire not in chosen)
+        newest = cron.newest(len(chosen) + 1, before, slot.until_at)
+        last = next(fire for fire in reversed(newest) if fire not in chosen)
+        slots.append(DueSlot(first, last, slot.count - len(chosen), slot.note))
+    return sorted(slots, key=lambda each: each.scheduled_at)
 
 
 def _one_by_one(cron: Cron, after: datetime, until: datetime) -> Iterator[DueSlot]:

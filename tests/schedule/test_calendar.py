@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomaflow.schedule.calendar import DueSlot, due
+from nomaflow.schedule.calendar import DueSlot, apart, due
 from nomaflow.schedule.cron import compiled
 from tests.schedule.rules import CHANGES, rule
 
@@ -38,6 +38,34 @@ def test_a_day_with_very_many_is_one_bar() -> None:
         DueSlot(paris("2026-05-18T00:00"), paris("2026-05-18T23:55"), 288),
         DueSlot(paris("2026-05-19T00:00"), paris("2026-05-19T00:05"), 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("alone", "slots"),
+    [
+        (["10:07", "09:55"], [("10:00", "10:15", 4)]),
+        (["10:05"], [("10:00", "10:15", 3), ("10:05", None, 1)]),
+        (["10:00"], [("10:00", None, 1), ("10:05", "10:15", 3)]),
+        (["10:15", "10:00"], [("10:00", None, 1), ("10:05", "10:10", 2), ("10:15", None, 1)]),
+        (
+            ["10:00", "10:05", "10:10"],
+            [("10:00", None, 1), ("10:05", None, 1), ("10:10", None, 1), ("10:15", "10:15", 1)],
+        ),
+        (["10:00", "10:05", "10:10", "10:15"], [(time, None, 1) for time in ("10:00", "10:05", "10:10", "10:15")]),
+    ],
+)
+def test_some_fires_of_a_bar_stand_alone(alone: list[str], slots: list[tuple[str, str | None, int]]) -> None:
+    """The bar has the others, from the first of them to the last; what is no fire of it changes nothing."""
+
+    def on_the_day(time: str) -> datetime:
+        return paris(f"2026-05-17T{time}")
+
+    bar = DueSlot(on_the_day("10:00"), on_the_day("10:15"), 4, "a note")
+    found = apart(compiled("*/5 * * * *", "Europe/Paris"), bar, [on_the_day(time) for time in alone])
+    assert [(slot.scheduled_at, slot.until_at, slot.count) for slot in found] == [
+        (on_the_day(first), on_the_day(last) if last else None, count) for first, last, count in slots
+    ]
+    assert {slot.note for slot in found if slot.until_at} <= {"a note"}
 
 
 def test_the_bound_is_what_one_day_may_have() -> None:
