@@ -5,6 +5,7 @@
     jobs.py       jobs, enable, disable, why, connectors, reload
     launching.py  run, plan, replay: values from text, by the types of the job's form
     runs.py       runs, logs, cancel; details.py: show; follow.py: a run as it goes
+    searching.py  searches as they are typed
     show.py       tables, times, colours, and text that cannot move the cursor
 
 A command imports what it needs when it runs, so that `nomaflow --help` and a typing error cost a tenth of a second.
@@ -21,6 +22,7 @@ import typer
 from typer.exceptions import TyperException
 
 from nomaflow.cli import accounts, details, homes, jobs, launching, runs
+from nomaflow.cli.searching import with_terms_last
 from nomaflow.cli.show import folded, shown
 from nomaflow.errors import (
     EngineFailedError,
@@ -75,7 +77,9 @@ def _program(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Errors are sentences on stderr, never tracebacks."""
     try:
-        code = app(args=argv, prog_name="nomaflow", standalone_mode=False)
+        code = app(
+            args=with_terms_last(sys.argv[1:] if argv is None else argv), prog_name="nomaflow", standalone_mode=False
+        )
         sys.stdout.flush()
     except NomaflowError as error:
         hint = "; --api-port names another one" if isinstance(error, PortTakenError) else ""
@@ -117,7 +121,7 @@ def _details(error: NomaflowError) -> list[str]:
         if "run_id" in detail:
             continue  # the sentence names the run
         if len(error.details) > 1 or detail["message"] not in error.message:
-            details.append(f"{place} {detail['message']}".strip())
+            details.append(f"{place} {detail['message']}" if place else detail["message"])
     return details
 
 

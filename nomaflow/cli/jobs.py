@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, known_job, open_client, print_json, print_json_list
+from nomaflow.cli.searching import pointing, query_of
 from nomaflow.cli.show import Listing, folded, relative, shown, state_text
 from nomaflow.errors import NotFoundError
 from nomaflow.seams import utc_now
@@ -24,8 +25,13 @@ connectors_app = typer.Typer(help="The connectors; `test NAME` asks one whether 
 
 
 def jobs(
-    q: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="Only jobs with this in id, description or tag.")
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUERY]",
+            help="Only jobs that this search finds: words of id, description and tags, job:jde-* tag:etl state:failed "
+            "enabled:no problem:yes.",
+        ),
     ] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
     as_json: AsJson = False,
@@ -34,13 +40,14 @@ def jobs(
     home: HomeFolder = Path(),
 ) -> None:
     """List the jobs: their last run, and when they run next."""
-    with open_client(url, token, home) as client:
+    q = query_of(query)
+    with open_client(url, token, home) as client, pointing(q):
         cards = client.jobs(q=q, tag=tag)
     if as_json:
         print_json_list(cards)
         return
     if not cards:
-        typer.echo("No jobs." if q is None and tag is None else "No such jobs.")
+        typer.echo("No jobs." if q is None and tag is None else "No such jobs; `nomaflow jobs` lists all.")
         return
     now = utc_now()
     rows = Listing("JOB", "LAST RUN", "NEXT", "DESCRIPTION", whole=["JOB"])

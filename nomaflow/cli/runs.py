@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nomaflow.cli.options import AsJson, HomeFolder, RunName, Token, Url, known_job, open_client, print_json
+from nomaflow.cli.searching import check_jobs_named, pointing, query_of
 from nomaflow.cli.show import Listing, console, duration, folded, relative, shown, state_text
 from nomaflow.errors import InvalidError, NotFoundError
 from nomaflow.seams import utc_now
 
 if TYPE_CHECKING:
     from nomaflow.client import Client
-    from nomaflow.wire import RunSummary
+    from nomaflow.wire import Page, RunSummary
 
 STATES = ("QUEUED", "RUNNING", "CANCELING", "SUCCEEDED", "FAILED", "CANCELED")
 
 _DIGIT = "[0-9A-HJKMNP-TV-Z]"
 WIDTH_FOR_REASONS = 110
 
-_SEARCHED = 2000
-"""How many of the newest runs the end of an id is looked for in."""
-
 
 def runs(
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUERY]",
+            help="Only runs that this search finds: state:failed, job:jde-*, tag:etl, step:load, failed:load, by:ana, "
+            'since:7d, until:2026-11-01, dur>5m, late>30s, rows>1000, apps_id=10, "text:no space", words; a comma is '
+            "or, a leading - leaves out.",
+        ),
+    ] = None,
     job: Annotated[str | None, typer.Option(help="Only runs of this job.")] = None,
     state: Annotated[str | None, typer.Option(help=f"Only runs in this state: {', '.join(STATES)}.")] = None,
     limit: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 20,
@@ -39,16 +45,25 @@ def runs(
     """List runs, newest first."""
     if state is not None and state.upper() not in STATES:
         raise InvalidError(f"--state must be one of {', '.join(STATES)}, not {state!r}")
-    with open_client(url, token, home) as client:
-        page = client.runs_page(job=job, state=state and state.upper(), limit=limit)
-        if job is not None and not page.items:
-            with known_job(client, job):
-                client.job(job)
+    q = query_of(query)
+    with open_client(url, token, home) as client, pointing(q):
+        page = _page(client, limit, q=q, job=job, state=state and state.upper())
+        if not page.items:
+            if job is not None:
+                with known_job(client, job):
+                    client.job(job)
+            if q is not None:
+                check_jobs_named(client, q)
     if as_json:
         print_json(page)
         return
     if not page.items:
-        typer.echo("No runs.")
+        found_by = q is not None or job is not None or state is not None
+        typer.echo(
+            "No run fits; leave something out, or see `nomaflow runs --help` for what can be searched for."
+            if found_by
+            else "No runs yet; `nomaflow jobs` lists what there is to run, `nomaflow run JOB` runs it."
+        )
         return
     now = utc_now()
     # A reason is a sentence; below this width nothing of it that tells anything would fit.
@@ -147,14 +162,24 @@ def resolve(client: Client, text: str) -> str:
         if not newest:
             raise NotFoundError(f"{text} has not run yet; start it with `nomaflow run {text}`")
         return newest[0]
-    if not re.fullmatch(f"{_DIGIT}{{4,}}", end):
+    if not re.fullmatch(f"{_DIGIT}{{4,13}}", end):
         raise NotFoundError(f"there is no run and no job {text!r}" + near_miss(text, cards))
-    found = [run.id for run in islice(client.runs(limit=500), _SEARCHED) if run.id.endswith(end)]
+    found = [run.id for run in client.runs_page(q=f"run:{end}", limit=10).items]
     if len(found) > 1:
-        raise InvalidError(f"{len(found)} runs end in {end}: {', '.join(found[:5])}; type more of the id")
+        raise InvalidError(f"several runs end in {end}: {', '.join(found[:5])}; type more of the id")
     if not found:
-        raise NotFoundError(f"none of the last {_SEARCHED:,} runs ends in {end}, and there is no job {text!r}")
+        raise NotFoundError(f"no run ends in {end}, and there is no job {text!r}")
     return found[0]
+
+
+def _page(client: Client, limit: int, *, q: str | None, job: str | None, state: str | None) -> Page[RunSummary]:
+    """As many runs as wanted, where there are so many: a page of the engine may hold less, and lead on."""
+    page = client.runs_page(q=q, job=job, state=state, limit=limit)
+    items = page.items
+    while page.next_cursor is not None and len(items) < limit:
+        page = client.runs_page(q=q, job=job, state=state, limit=limit - len(items), cursor=page.next_cursor)
+        items += page.items
+    return page.model_copy(update={"items": items})
 
 
 def _took(run: RunSummary) -> str:
