@@ -40,6 +40,7 @@ from nomaflow.engine.connectors import Connectors
 from nomaflow.engine.door import Door
 from nomaflow.engine.engine import Engine
 from nomaflow.engine.feed import Feed
+from nomaflow.engine.housekeeping import Housekeeping
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import InForce
 from nomaflow.engine.pauses import Pauses
@@ -232,7 +233,9 @@ def _build(
     in_force = InForce(settings)
     secrets = SecretSource(home.resolve, in_force)
     around = Surroundings(home.path, home.jobs_dir, secrets, access, recorder, feed)
-    runner = Runner(around, pool, board, seams, in_force, on_end=metrics.count_run)
+    own = Housekeeping(recorder, board, in_force, seams)
+    works = {"retention": own.retention}
+    runner = Runner(around, pool, board, seams, in_force, on_end=metrics.count_run, works=works)
 
     def not_ready() -> list[str]:
         reasons = ["the engine is stopping"] if stopping.asked.is_set() else []

@@ -118,6 +118,10 @@ class Access:
         """Whether runs that this person starts may open the connector. Cron fires may do what the saved job says."""
         return actor.surface == "cron" or roles.opens_connector(self.account(actor.account), connector)
 
+    def is_admin(self, actor: Actor) -> bool:
+        """Whether this person is an admin."""
+        return roles.reaches(self.account(actor.account).role, "admin")
+
     def may_run_shell(self, actor: Actor, job_id: str, tags: list[str]) -> bool:
         """Whether this person may start shell steps of the job. Cron fires may do what the saved job says."""
         return actor.surface == "cron" or roles.runs_shell(self.account(actor.account), job_id, tags)

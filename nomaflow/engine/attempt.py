@@ -76,7 +76,7 @@ class Attempt:
         self._record = active.run.steps[position]
         self._told_at = float("-inf")
         self._opened: set[Backend] = set()
-        self._written: set[str] = set()
+        self._may_have_committed = False
 
     async def run(self, spec: Message, *, grace_seconds: float) -> Message:
         """Send the step and serve it until it ends; stop it when the run is asked to stop or its time is over.
@@ -138,8 +138,6 @@ class Attempt:
         )
         options = put_in(step.options(), literal=STEP_TYPES[planned.type].literal_options)
         names = put_in({"names": list(step.connectors())}, literal=frozenset())["names"]
-        written = put_in({"names": sorted(step.writes())}, literal=frozenset())["names"]
-        self._written = set(written or names)
         if step.runs_code:
             types = {name: param.type for name, param in params.items()}
             options |= {"types": types, "import_root": str(self._around.import_root)}
@@ -183,27 +181,18 @@ class Attempt:
                 return Outcome(StepState.FAILED, error=error, **retry.said(end["failed"]))
             died = StepError(type="WorkerDied", message=end.get("died", "canceled itself"))
             return Outcome(StepState.FAILED, error=died)
-        if stopped.kind == "timeout":
-            message = f"timed out after {self._step.timeout_seconds:g} s"
-            trace = "" if error is None else error.traceback or f"{error.type}: {error.message}"
-            timed_out = StepError(type="TimeoutError", message=message, traceback=trace)
-            return Outcome(StepState.FAILED, reason=message, error=timed_out)
-        if stopped.kind == "shutdown":
-            return Outcome(StepState.FAILED, reason=stopped.reason, error=error, may_retry=False)
-        # What a step raises when it is asked to stop comes of that, and is no failure.
-        return Outcome(StepState.CANCELED, reason=f"canceled by {stopped.by}", error=error, may_retry=False)
+        return stopped_outcome(stopped, self._step.timeout_seconds, error)
 
     async def settle(self, end: Message, stop: Stop, pool: Workers[Any]) -> None:
         """After the ladder: what is still at work on servers is ended too, and the receipt says what is undone."""
         stop.rolled_back = cancel.rolled_back(end)
-        left = server_side.left_at_work(end, self._opened)
-        if not left:
-            return
-        home, now = str(self._around.home), self._active.now
-        ended = await server_side.end_all(left, stop, pool, self._answer, home=home, now=now)
-        self.say("WARNING" if stop.survivors else "INFO", stop.rungs[-1].result)
-        if self._step.is_transactional and stop.rolled_back == "unknown" and self._written <= ended:
-            stop.rolled_back = True
+        if left := server_side.left_at_work(end, self._opened):
+            home, now = str(self._around.home), self._active.now
+            await server_side.end_all(left, stop, pool, self._answer, home=home, now=now)
+            self.say("WARNING" if stop.survivors else "INFO", stop.rungs[-1].result)
+        is_lost = bool(left or "died" in end) and not stop.survivors
+        if stop.rolled_back == "unknown" and is_lost and self._step.is_transactional and not self._may_have_committed:
+            stop.rolled_back = True  # nobody is there to commit it
 
     def _error(self, failed: Message) -> StepError:
         told = self._masked(failed)
@@ -229,6 +218,8 @@ class Attempt:
         elif "server" in message:
             if backend := Backend.of(message["server"]):
                 self._opened.add(backend)
+        elif "commits" in message:
+            self._may_have_committed = True
         elif "ask" in message:
             ask = message["ask"]
             return {"answer": {"ask": ask["ask"], **self._answer(ask["connector"])}}
@@ -277,6 +268,19 @@ class Attempt:
         if isinstance(value, list):
             return [self._masked(item) for item in value]
         return value
+
+
+def stopped_outcome(stopped: Stop, timeout_seconds: float, error: StepError | None = None) -> Outcome:
+    """How a step ends that was stopped; `error` is what it raised then."""
+    if stopped.kind == "timeout":
+        message = f"timed out after {timeout_seconds:g} s"
+        trace = "" if error is None else error.traceback or f"{error.type}: {error.message}"
+        timed_out = StepError(type="TimeoutError", message=message, traceback=trace)
+        return Outcome(StepState.FAILED, reason=message, error=timed_out)
+    if stopped.kind == "shutdown":
+        return Outcome(StepState.FAILED, reason=stopped.reason, error=error, may_retry=False)
+    # What a step raises when it is asked to stop comes of that, and is no failure.
+    return Outcome(StepState.CANCELED, reason=f"canceled by {stopped.by}", error=error, may_retry=False)
 
 
 def _countable(rows: Any) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from datetime import datetime
 
 from nomaflow.engine.model import Slot
 from nomaflow.wire import RecentRun, RunState, RunSummary
@@ -31,6 +32,14 @@ class Board:
     def last_slot(self, job_id: str) -> Slot | None:
         """What became of the job's newest fire."""
         return self._slots.get(job_id)
+
+    def forget(self, before: datetime, failed_before: datetime) -> None:
+        """Runs that ended before then are deleted, but for the newest of each job."""
+        for recent in self._recent.values():
+            for summary in list(recent)[:-1]:
+                limit = failed_before if summary.state is RunState.FAILED else before
+                if summary.finished_at is not None and summary.finished_at < limit:
+                    recent.remove(summary)
 
     def job_ids(self) -> set[str]:
         """The jobs that have ended runs, the deleted ones too."""

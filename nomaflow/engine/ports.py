@@ -16,6 +16,9 @@ class Policy(Protocol):
     def may_use_connector(self, actor: Actor, connector: str) -> bool:
         """Whether runs that this person starts may open the connector."""
 
+    def is_admin(self, actor: Actor) -> bool:
+        """Whether this person may do everything: steps of the engine's own touch the history of all jobs."""
+
     def may_run_shell(self, actor: Actor, job_id: str, tags: list[str]) -> bool:
         """Whether this person may start shell steps of the job."""
 

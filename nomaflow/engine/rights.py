@@ -36,9 +36,15 @@ class Rights:
         what the person may do counts by the tags that the job has before.
 
         Raises:
-            NotAllowedError: names the connector, the shell steps or the tags.
+            NotAllowedError: names the connector, the step or the tags.
         """
         self._check_connectors(job.connectors(), actor)
+        own = next((step for step in job.steps if step.runs_in_engine), None)
+        if own is not None and not self._policy.is_admin(actor):
+            raise NotAllowedError(
+                f"{actor.account} may not save {own.type} steps: they touch the history of all jobs; an admin can",
+                details=[{"path": f"steps.{own.name}", "message": "only an admin may save it"}],
+            )
         if not self._policy.may_run_shell(actor, job.id, job.tags):
             if any(step.type == "shell" for step in job.steps):
                 raise _no_shell(job.id, actor)

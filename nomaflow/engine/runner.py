@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import trio
@@ -22,6 +23,7 @@ from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop, prove
 from nomaflow.engine.capacity import Capacity
 from nomaflow.engine.change import Change
+from nomaflow.engine.inside import Works, run_inside
 from nomaflow.engine.model import INTERRUPTED_STOPPED, InForce
 from nomaflow.engine.narration import Narrator, seconds_text
 from nomaflow.engine.ports import Worker, Workers
@@ -55,8 +57,9 @@ class Runner:
         seams: Seams,
         in_force: InForce,
         on_end: Callable[[RunState], None] = lambda state: None,
+        works: Works | None = None,
     ) -> None:
-        self._on_end = on_end
+        self._on_end, self._works = on_end, works or {}
         self._around, self._pool, self._board, self._seams, self._in_force = around, pool, board, seams, in_force
         self._capacity = Capacity(in_force)
         self._say = Narrator(around.recorder)
@@ -292,6 +295,9 @@ class Runner:
     async def _try(
         self, active: ActiveRun, planned: PlannedStep, step: StepCommon, position: int, worker: Worker | None
     ) -> tuple[Outcome, Worker | None]:
+        if step.runs_in_engine:
+            say = partial(self._say.line, active, position=position)
+            return await run_inside(self._works, active, step, planned.type, say), worker
         try:
             worker = worker or await self._pool.acquire(active.run.job_id)
             attempt = Attempt(self._around, active, step, position, worker)

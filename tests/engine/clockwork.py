@@ -17,6 +17,8 @@ from nomaflow.engine.attempt import Surroundings
 from nomaflow.engine.board import Board
 from nomaflow.engine.door import Door
 from nomaflow.engine.feed import Feed
+from nomaflow.engine.housekeeping import Housekeeping
+from nomaflow.engine.inside import Works
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Actor, InForce, Slot
 from nomaflow.engine.pauses import Pauses
@@ -157,6 +159,7 @@ async def clockwork(
     *,
     settings: str = "[engine]\ntimezone = 'UTC'\n",
     clock: WallClock | None = None,
+    works: Works | None = None,
 ) -> AsyncIterator[Clockwork]:
     """One life of an engine in the folder; a second one goes on with what the first left there."""
     home = Home(folder)
@@ -180,7 +183,8 @@ async def clockwork(
     here: Clockwork
     recorder = Recorder(store, feed, offload=lambda call: here.commit(call))
     around = Surroundings(folder, home.jobs_dir, FewSecrets(), policy, recorder, feed)
-    runner = Runner(around, workers, board, seams, in_force)
+    own = Housekeeping(recorder, board, in_force, seams)
+    runner = Runner(around, workers, board, seams, in_force, works={"retention": own.retention, **(works or {})})
     timetable = Timetable(store.schedules(), store.last_number(), store.skips())
     pauses = Pauses(store.pauses())
 

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from nomaflow.definitions.steps.backup import Backup
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.steps.python import Python
+from nomaflow.definitions.steps.retention import Retention
 from nomaflow.definitions.steps.shell import Shell
 from nomaflow.definitions.steps.sql_copy import SqlCopy
 from nomaflow.definitions.steps.sql_query import SqlQuery
@@ -17,6 +19,8 @@ STEP_TYPES: dict[str, type[StepCommon]] = {
     "sql_copy": SqlCopy,
     "python": Python,
     "shell": Shell,
+    "retention": Retention,
+    "backup": Backup,
 }
 
-Step = Annotated[SqlQuery | SqlCopy | Python | Shell, Field(discriminator="type")]
+Step = Annotated[SqlQuery | SqlCopy | Python | Shell | Retention | Backup, Field(discriminator="type")]
