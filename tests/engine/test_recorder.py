@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
-from nomaflow.engine.change import Change, Happened
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.recorder import Offload, Recorder
 from nomaflow.engine.store import Store
+from nomaflow.engine.store.checkpoint import Limits
 from nomaflow.errors import NotReadyError
-from tests.engine.world import START
-
-
-def event(reason: str) -> Change:
-    """A change that can be told from others."""
-    return Change(events=[Happened(START, "job", "job", reason=reason)])
-
-
-def reasons(store: Store) -> list[str]:
-    """The recorded events, in order."""
-    return [row[0] for row in store._all("SELECT reason FROM event ORDER BY seq")]
+from tests.engine.stores import event, reasons
 
 
 @dataclass
@@ -35,18 +25,25 @@ class Bench:
 
     store: Store
     recorder: Recorder
-    calls: list[str] = field(default_factory=list)
+    feed: Feed
+
+
+async def inline(call: Callable[[], None]) -> None:
+    """On the loop itself, since virtual time jumps past threads."""
+    await trio.lowlevel.checkpoint()
+    call()
 
 
 @asynccontextmanager
-async def recording(path: Path, offload: Offload | None = None) -> AsyncIterator[Bench]:
+async def recording(path: Path, offload: Offload | None = None, limits: Limits | None = None) -> AsyncIterator[Bench]:
     """A recorder until the block ends; closed then, with all that was handed in on disk."""
-    store = Store(path / "runs.duckdb")
-    recorder = Recorder(store, Feed(store.epoch, store.seq), offload)
+    store = Store(path / "runs.duckdb", limits=limits)
+    feed = Feed(store.epoch, store.seq)
+    recorder = Recorder(store, feed, offload)
     async with trio.open_nursery() as nursery:
         await nursery.start(recorder.run)
         try:
-            yield Bench(store, recorder)
+            yield Bench(store, recorder, feed)
         finally:
             recorder.close()
     store.close()

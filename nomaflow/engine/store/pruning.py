@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import duckdb
+
 from nomaflow.engine.rows import naive
-from nomaflow.engine.store.connection import Connection
 
 _OLD_RUNS = """
 SELECT id FROM run
@@ -21,13 +22,13 @@ _WITHOUT_A_RUN = {"event": "seq", "slot": "id"}
 """Tables whose rows may belong to no run, each with its key."""
 
 
-def prune(connection: Connection, before: datetime, failed_before: datetime, limit: int) -> int:
-    """Delete the oldest runs that ended before an instant, with all that is theirs, in one transaction.
+def prune(db: duckdb.DuckDBPyConnection, before: datetime, failed_before: datetime, limit: int) -> int:
+    """Delete the oldest runs that ended before an instant with all that is theirs, in a transaction that was begun.
 
     What never goes: a run that has not ended, the newest run of each job, the newest event.
 
     Args:
-        connection: the writer's.
+        db: the writer's connection.
         before: runs that ended before it go; so do slots and events of no run.
         failed_before: the same for runs that FAILED.
         limit: delete at most so many runs, and so many of the other rows.
@@ -35,30 +36,23 @@ def prune(connection: Connection, before: datetime, failed_before: datetime, lim
     Returns:
         How many runs were deleted.
     """
-    db = connection.db
     oldest = min(before, failed_before)
-    db.begin()
-    try:
-        runs = [row[0] for row in db.execute(_OLD_RUNS, [naive(failed_before), naive(before), limit]).fetchall()]
-        if runs:
-            for table in _OF_A_RUN:
-                db.execute(
-                    f"DELETE FROM {table} WHERE run_id BETWEEN ? AND ? AND run_id IN (SELECT unnest(?::BIGINT[])) "
-                    + _but_the_newest(table),
-                    [runs[0], runs[-1], runs],
-                ).fetchall()
-            db.execute("DELETE FROM run WHERE id IN (SELECT unnest(?::BIGINT[]))", [runs]).fetchall()
-        for table, key in _WITHOUT_A_RUN.items():
-            instant = "happened_at" if table == "event" else "decided_at"
+    runs = [row[0] for row in db.execute(_OLD_RUNS, [naive(failed_before), naive(before), limit]).fetchall()]
+    if runs:
+        for table in _OF_A_RUN:
             db.execute(
-                f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE run_id IS NULL "
-                f"AND {instant} < ? {_but_the_newest(table)} ORDER BY {key} LIMIT ?)",
-                [naive(oldest if table == "event" else before), limit],
+                f"DELETE FROM {table} WHERE run_id BETWEEN ? AND ? AND run_id IN (SELECT unnest(?::BIGINT[])) "
+                + _but_the_newest(table),
+                [runs[0], runs[-1], runs],
             ).fetchall()
-        db.commit()
-    except BaseException:
-        connection.roll_back()
-        raise
+        db.execute("DELETE FROM run WHERE id IN (SELECT unnest(?::BIGINT[]))", [runs]).fetchall()
+    for table, key in _WITHOUT_A_RUN.items():
+        instant = "happened_at" if table == "event" else "decided_at"
+        db.execute(
+            f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE run_id IS NULL "
+            f"AND {instant} < ? {_but_the_newest(table)} ORDER BY {key} LIMIT ?)",
+            [naive(oldest if table == "event" else before), limit],
+        ).fetchall()
     return len(runs)
 
 

@@ -8,7 +8,10 @@ write their rows at the next flush.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import duckdb
 
 from nomaflow.engine.change import (
     Change,
@@ -40,12 +43,50 @@ _TABLES = (
 )
 
 
+_COUNT = "UPDATE meta SET value = ? WHERE name = 'commits'"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """By what a commit is known again: its last event, its last log line, or a count that it writes where it has
+    neither."""
+
+    event: int | None = None
+    line: tuple[int, int] | None = None
+    commits: int | None = None
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], log_rows: Sequence[Row], *, seq: int, commits: int) -> Proof:
+        """The proof of a commit after event `seq`; `commits` is the next count."""
+        if events := sum(len(change.events) for change in changes):
+            return cls(event=seq + events)
+        return cls(line=log_rows[-1][:2]) if log_rows else cls(commits=commits)
+
+    def is_in(self, connection: Connection) -> bool:
+        """Whether the commit was written."""
+        values: list[Any]
+        if self.event is not None:
+            sql, values = "SELECT 1 FROM event WHERE seq = ?", [self.event]
+        elif self.line is not None:
+            sql, values = "SELECT 1 FROM log_line WHERE run_id = ? AND seq = ?", list(self.line)
+        else:
+            sql, values = "SELECT 1 FROM meta WHERE name = 'commits' AND value = ?", [str(self.commits)]
+        return bool(connection.all(sql, values))
+
+
+def begin(db: duckdb.DuckDBPyConnection, epoch: int) -> int:
+    """Say in the store which epoch it is; the count of its last commit that had neither event nor line."""
+    db.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", [str(epoch)]).fetchall()
+    found = db.execute("SELECT value FROM meta WHERE name = 'commits'").fetchall()
+    if not found:
+        db.execute("INSERT INTO meta VALUES ('commits', '0')").fetchall()
+    return int(found[0][0]) if found else 0
+
+
 class Writing:
     """The appenders of an open store."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        db = connection.db
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self._appenders = {
             **{table: db.appender(table) for table in _TABLES},
             "run changes": db.appender("run", columns=RUN_CHANGES, action="update", key=["id"]),
@@ -56,15 +97,17 @@ class Writing:
         """Let the appenders go; needed before the connection is closed."""
         self._appenders.clear()
 
-    def commit(self, changes: Sequence[Change], log_rows: Sequence[Row], *, epoch: int, seq: int) -> int:
-        """Write all of it in one transaction; events are numbered after `seq`, in the order given.
-
-        Returns the number of the last event.
-
-        Raises:
-            duckdb.Error: nothing was written.
-        """
-        db = self._connection.db
+    def write(
+        self,
+        db: duckdb.DuckDBPyConnection,
+        changes: Sequence[Change],
+        log_rows: Sequence[Row],
+        *,
+        epoch: int,
+        seq: int,
+        proof: Proof,
+    ) -> None:
+        """Write all of it within a transaction that was begun; events are numbered after `seq`, in the order given."""
         events = []
         for change in changes:
             for event in change.events:
@@ -88,8 +131,9 @@ class Writing:
         cursors = {
             row.number: (row.number, row.rule, naive(row.cursor)) for change in changes for row in change.cursors
         }
-        db.begin()
         try:
+            if proof.commits is not None:
+                db.execute(_COUNT, [str(proof.commits)]).fetchall()
             for sql, values in (deletion for change in changes for deletion in _deletions(change)):
                 db.execute(sql, values).fetchall()
             self._append("run", [row for change in changes for row in change.inserted])
@@ -106,13 +150,10 @@ class Writing:
             self._append("log_line", log_rows)
             self._append("idempotency", [_key_row(key) for change in changes for key in change.keys])
             self._append("session", [_session_row(session) for change in changes for session in change.sessions])
-            db.commit()
         except BaseException:
             for appender in self._appenders.values():
                 appender.clear()
-            self._connection.roll_back()
             raise
-        return seq
 
     def _append(self, table: str, rows: Iterable[Row]) -> None:
         if rows := list(rows):

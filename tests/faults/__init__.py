@@ -1,0 +1,3 @@
+"""Faults of the machine: a full disk, a power cut, a kill."""
+
+from __future__ import annotations
