@@ -36,9 +36,7 @@ def said(failed: Message) -> dict[str, Any]:
 
 def why_last(retry: Retry, attempt: int, lasting: str | None) -> str | None:
     """The line of the log for a failed try that is not followed by another although there are some left."""
-    if attempt >= retry.attempts:
-        return None
-    return f"not tried again: {lasting or 'it would end the same'}"
+    return None if lasting is None or attempt >= retry.attempts else f"not tried again: {lasting}"
 
 
 def delay_seconds(retry: Retry, attempt: int, draw: Draw, retry_after: float | None = None) -> float | None:

@@ -53,7 +53,7 @@ async def end_all(
     *,
     home: str,
     now: Callable[[], datetime],
-) -> set[str]:
+) -> None:
     """Ask the servers to end what is left; one rung of the ladder tells what came of it, `survivors` what may go on.
 
     Args:
@@ -63,17 +63,15 @@ async def end_all(
         answer: how the step was told to open a connector.
         home: the folder.
         now: the wall clock.
-
-    Returns:
-        The connectors whose backends have surely ended before they could commit.
     """
     rung = Rung(rung="server-side terminate", started_at=now(), result="")
     stop.rungs.append(rung)
-    ends: dict[Backend, dict[str, Any]] = {}
+    has_ended: dict[Backend, bool] = {}
 
     async def ask(backend: Backend) -> None:
-        if (end := await _end(pool, _step(backend, answer(backend.connector), home))) is not None:
-            ends[backend] = end
+        ended = await _end(pool, _step(backend, answer(backend.connector), home))
+        if ended is not None:
+            has_ended[backend] = ended
 
     with trio.move_on_after(ASK_SECONDS):
         async with trio.open_nursery() as nursery:
@@ -81,16 +79,14 @@ async def end_all(
                 nursery.start_soon(ask, backend)
     results = []
     for backend in backends:
-        end, named = ends.get(backend), f"process {backend.process} of the server of {backend.connector!r}"
-        if end is None:
+        named = f"process {backend.process} of the server of {backend.connector!r}"
+        if backend not in has_ended:
             results.append(f"nobody could ask {named} to end")
         else:
-            results.append(f"{named} {'has ended' if end.get('ended') else 'was asked to end and is still there'}")
-        if end is None or not end.get("ended"):
+            results.append(f"{named} {'has ended' if has_ended[backend] else 'was asked to end and is still there'}")
+        if not has_ended.get(backend):
             stop.survivors.append(f"{named} may go on until it finds that its client is gone")
     rung.ended_at, rung.result = now(), "; ".join(results)
-    lasting = {backend.connector for backend in backends if not ends.get(backend, {}).get("before_commit")}
-    return {backend.connector for backend in backends} - lasting
 
 
 def _step(backend: Backend, answer: Message, home: str) -> Message:
@@ -101,8 +97,8 @@ def _step(backend: Backend, answer: Message, home: str) -> Message:
     return own_step("end_backend", options, {backend.connector: answer}, home)
 
 
-async def _end(pool: Workers[Any], spec: Message) -> dict[str, Any] | None:
-    """Run it; what it gives, None where it could not say."""
+async def _end(pool: Workers[Any], spec: Message) -> bool | None:
+    """Run it; whether the backend has ended, None where nobody could say."""
     try:
         worker = await pool.acquire("")
     except WorkerError:
@@ -113,5 +109,4 @@ async def _end(pool: Workers[Any], spec: Message) -> dict[str, Any] | None:
     finally:
         with trio.CancelScope(shield=True):
             await pool.release(worker, clean="done" in end)
-    output: dict[str, Any] | None = end["done"]["output"] if "done" in end else None
-    return output
+    return bool(end["done"]["output"]["ended"]) if "done" in end else None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from nomaflow.definitions.sql_text import StatementError, one_statement
 from nomaflow.worker.context import Database, StepContext
 
 WAIT_SECONDS = 0.3
 """How long a backend that was asked to end is watched; one that takes longer may be frozen."""
 
-_LOOK = "SELECT state, query FROM pg_stat_activity WHERE pid = :process AND application_name = left(:name, 63)"
+_LOOK = "SELECT pid FROM pg_stat_activity WHERE pid = :process AND application_name = left(:name, 63)"
 _END = "SELECT pg_terminate_backend(:process)"
 
 
@@ -19,33 +18,22 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
     """Ask the server to end the process `process`, if it still serves a connection named `name`.
 
     Returns:
-        `ended`, and `before_commit`: whether it was surely still at work on a statement of a transaction.
+        Whether it has `ended`.
     """
     database = ctx.open_connector(options["connector"])
     try:
-        found = _look(database, options)
-        if found:
+        if is_there := _is_there(database, options):
             database.fetch(_END, options)
         ends = time.monotonic() + WAIT_SECONDS
-        while (there := bool(_look(database, options))) and time.monotonic() < ends:
+        while is_there and time.monotonic() < ends:
             time.sleep(0.01)
+            is_there = _is_there(database, options)
     finally:
         database.close()
-    return {"ended": not there, "before_commit": not there and any(map(_is_before_commit, found))}
+    return {"ended": not is_there}
 
 
-def _look(database: Database, options: dict[str, Any]) -> list[Any]:
+def _is_there(database: Database, options: dict[str, Any]) -> bool:
     found = database.fetch(_LOOK, options)
-    database.rollback()  # within a transaction it would see the same again
-    return found
-
-
-def _is_before_commit(row: Any) -> bool:
-    """Whether a backend without a client can do nothing but roll back."""
-    state, query = row
-    try:
-        statement = one_statement(query)
-    except StatementError:
-        return False
-    ends = statement.verb in ("", "COMMIT", "END") or statement.outside_transaction
-    return state == "active" and not ends
+    database.rollback()  # within one transaction it would see the same again
+    return bool(found)

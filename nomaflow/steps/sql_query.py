@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from nomaflow.worker.context import StepCanceled, StepContext, dropped
+from nomaflow.worker.context import StepCanceled, StepContext, dropped, first_line
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
     except BaseException as error:
         ctx.rolled_back = dropped(database)
         if isinstance(error, Exception) and ctx.is_cancelled():
-            ctx.log.info("stopped: %s", error)
+            ctx.log.info("stopped: %s", first_line(error))
             raise StepCanceled from error
         raise
     finally:

@@ -17,6 +17,12 @@ Row = tuple[Any, ...]
 GRACE_SECONDS = 10.0
 """How long a step is given to end by itself, where the engine does not say otherwise."""
 
+CUT_SECONDS = 5.0
+"""When a connection is cut whose server does not answer; earlier where the step's process has not much longer."""
+
+MIN_CUT_SECONDS = 0.15
+"""A server that answers does so in some milliseconds, and what it confirms is worth this wait."""
+
 STATEMENT_SECONDS = 0.5
 """How long a statement may take to end by its driver's cancel before the code around it is interrupted."""
 
@@ -72,6 +78,9 @@ class Canceler:
             finally:
                 self.interruptible = False
 
+    def _cut_seconds(self) -> float:
+        return max(MIN_CUT_SECONDS, min(CUT_SECONDS, self.grace_seconds / 2))
+
     def stop(self) -> StepCanceled:
         """What to raise in the step's own code; it is not interrupted a second time."""
         if threading.current_thread() is threading.main_thread():
@@ -92,9 +101,12 @@ class Canceler:
             pause_seconds = min(pause_seconds * 2, 1.0)
 
     @contextmanager
-    def stopping(self, database: Database) -> Iterator[None]:
-        """Cancel what the connection does when a cancel comes inside the block."""
-        with self.armed(lambda: database.cancel(self.grace_seconds)):
+    def stopping(self, database: Database, *, patience: float = 1) -> Iterator[None]:
+        """Cancel what the connection does when a cancel comes inside the block.
+
+        Of two connections that wait for each other, the one with more `patience` is cut later, or not at all.
+        """
+        with self.armed(lambda: database.cancel(self._cut_seconds() * patience)):
             with self._lock:
                 self._statements += 1
             try:
@@ -122,10 +134,12 @@ class Database(Protocol):
     """An open connection of one connector; every backend in `nomaflow.steps.databases` is one.
 
     `server_process` is the number by which the server knows the connection's own process; None where there is none.
+    `about_to_commit` is called before anything is made to last; after a kill one knows by it what is rolled back.
     """
 
     backend: str
     server_process: int | None
+    about_to_commit: Callable[[], None]
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run one statement with `:name` parameters; the rows it affected, or returned."""
@@ -145,10 +159,10 @@ class Database(Protocol):
             could not say so.
         """
 
-    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def cancel(self, cut_seconds: float = CUT_SECONDS) -> None:
         """Stop the statement that runs now; safe from another thread, and never waits itself.
 
-        A connection whose server does not answer is cut well before the grace is over.
+        The connection to a server that has not answered after so long is cut.
         """
 
     def close(self) -> None: ...
@@ -158,12 +172,21 @@ class Database(Protocol):
         """Whether the server may still work on a statement of this connection, which is closed."""
 
 
+def unheard() -> None:
+    """Nobody wants to know."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first; drivers add hints over several lines."""
+    return str(error).strip().partition("\n")[0]
+
+
 def dropped(database: Database) -> bool | None:
     """Roll back after an error, which is the one to raise; what `rollback` gives, None where that failed too."""
     try:
         return database.rollback()
     except Exception as error:  # closing drops the changes as well
-        log.warning("rolling back failed: %s", error)
+        log.warning("rolling back failed: %s", first_line(error))
         return None
 
 
@@ -212,7 +235,7 @@ class SyncConnector:
                 if not self._in_transaction:
                     dropped(self._database)
                 if self._canceler.why is not None:
-                    log.info("stopped: %s", error)
+                    log.info("stopped: %s", first_line(error))
                     raise self._canceler.stop() from error
                 raise
         return result

@@ -40,6 +40,9 @@ line that has not ended yet."""
 MAX_WAITING = 20_000
 """Messages that wait for a slow engine before the step itself has to wait."""
 
+SWITCH_SECONDS = 0.0005
+"""How long a busy step keeps the interpreter from the threads that hear a cancel."""
+
 _C = ctypes.CDLL(None)
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -50,13 +53,20 @@ class Channel:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         # SimpleQueue.put cannot be left half done by a signal, which Queue's locks can.
-        self._waiting: queue.SimpleQueue[protocol.Message] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[protocol.Message | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._write_forever, daemon=True, name="frames out").start()
 
     def send(self, message: protocol.Message) -> None:
         while self._waiting.qsize() > MAX_WAITING:
             time.sleep(0.001)
         self._waiting.put(message)
+
+    def send_at_once(self, message: protocol.Message) -> None:
+        """Return when it is in the pipe, where it outlives this process."""
+        written = threading.Event()
+        self.send(message)
+        self._waiting.put(written)
+        written.wait()
 
     def log(self, level: str, stream: str, text: str) -> None:
         if len(text) > protocol.MAX_LINE:
@@ -65,15 +75,19 @@ class Channel:
 
     def _write_forever(self) -> None:
         while True:
-            messages = [self._waiting.get()]
-            while not self._waiting.empty() and len(messages) < 1000:
-                messages.append(self._waiting.get())
+            taken = [self._waiting.get()]
+            while not self._waiting.empty() and len(taken) < 1000:
+                taken.append(self._waiting.get())
+            messages = [message for message in taken if isinstance(message, dict)]
             data = b"".join(protocol.pack(message) for message in _joined(messages))
             try:
                 while data:
                     data = data[os.write(self._fd, data) :]
             except OSError:
                 _end_group()
+            for written in taken:
+                if isinstance(written, threading.Event):
+                    written.set()
 
 
 def _joined(messages: list[protocol.Message]) -> list[protocol.Message]:
@@ -146,6 +160,7 @@ class Worker:
         self._ask_ids = itertools.count(1)
         self._canceler = Canceler()
         self._opened: list[tuple[str, Database]] = []
+        self._has_told_commit = False
         self._loaded = LoadedFiles()
 
     def run(self) -> None:
@@ -193,7 +208,7 @@ class Worker:
         root.setLevel(spec["log_level"])
         logging.captureWarnings(True)
         context = self._context(spec, canceler)
-        self._opened = []
+        self._opened, self._has_told_commit = [], False
         end: protocol.Message
         try:
             action = importlib.import_module(f"nomaflow.steps.{spec['type']}")
@@ -244,10 +259,17 @@ class Worker:
         databases = importlib.import_module("nomaflow.steps.databases")
         database: Database = databases.open_database(answer["connector"])
         self._opened.append((name, database))
+        database.about_to_commit = self._tell_commit
         if database.server_process is not None:
             # Told now: who is killed in mid-statement cannot say what it leaves behind.
             self._channel.send({"server": {"connector": name, "process": database.server_process}})
         return database
+
+    def _tell_commit(self) -> None:
+        """Tell it once, and before it is done: who dies in the middle of it cannot say how far it came."""
+        if not self._has_told_commit:
+            self._has_told_commit = True
+            self._channel.send_at_once({"commits": True})
 
     def _left(self) -> list[dict[str, Any]]:
         """The connections, all closed, whose server may still work on a statement."""
@@ -314,6 +336,8 @@ def _end_group() -> None:
 
 def main() -> None:
     """Take the pipes that the engine gave and serve steps until it is gone."""
+    # A cancel is the work of other threads than the step's own, which may be busy.
+    sys.setswitchinterval(SWITCH_SECONDS)
     inward = os.fdopen(os.dup(0), "rb")
     outward = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

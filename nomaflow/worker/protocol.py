@@ -9,6 +9,7 @@
                       {"ask": {"ask": n, "connector": name}}   what a step needs it asks for, so that a worker never
                                                                holds the password of a connector it does not use
                       {"server": {connector, process}}         a connection is open, by this process of its server
+                      {"commits": true}                        sent before the step's first commit
                       {"stale": true}                          loaded code has changed: take a fresh worker
                       {"done": {output, rows_affected}}
                       {"failed": {type, message, traceback, retry, retry_after?, lasting?}, "rolled_back"?, "left"?}

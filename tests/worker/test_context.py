@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from nomaflow.worker.context import GRACE_SECONDS, Canceler, Row, StepCanceled
+from nomaflow.worker.context import CUT_SECONDS, Canceler, Row, StepCanceled, unheard
 from tests.fakes.context import step_context
 
 
@@ -23,6 +23,7 @@ class FakeDatabase:
     def __init__(self, name: str = "db", *, closes: bool = True) -> None:
         self.name, self.fails, self._closes = name, False, closes
         self.done: list[str] = []
+        self.about_to_commit: Callable[[], None] = unheard
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         self.done.append(sql)
@@ -44,8 +45,8 @@ class FakeDatabase:
         self.done.append("rollback")
         return True
 
-    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        self.done.append(f"cancel {grace_seconds:g}")
+    def cancel(self, cut_seconds: float = CUT_SECONDS) -> None:
+        self.done.append(f"cancel {cut_seconds:g}")
 
     def close(self) -> None:
         self.done.append("close")
@@ -148,7 +149,7 @@ def test_a_statement_that_is_canceled_is_no_error() -> None:
     ctx.canceler.cancel("user:ana", 5)
     with pytest.raises(StepCanceled):
         connector.execute("slow")
-    assert database.done == ["cancel 5", "slow", "rollback"]
+    assert database.done == ["cancel 2.5", "slow", "rollback"]
 
 
 def test_a_connector_is_opened_once_and_closed_at_the_end() -> None:

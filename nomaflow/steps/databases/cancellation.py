@@ -11,12 +11,6 @@ from nomaflow.steps.databases.errors import StatementCanceledError
 WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """How long each interrupt is given before the next one."""
 
-CUT_SECONDS = 5.0
-"""When a connection is cut whose server does not answer; earlier where the step's process has not much longer."""
-
-MIN_CUT_SECONDS = 0.1
-"""A server that answers does so in some milliseconds, and what it confirms is worth this wait."""
-
 
 class Cancellation:
     """Runs statements one at a time and stops them at a request from another thread.
@@ -67,12 +61,12 @@ class Cancellation:
             with self._changed:
                 self._ends = False
 
-    def cancel(self, grace_seconds: float) -> None:
+    def cancel(self, cut_seconds: float) -> None:
         """Stop what runs and refuse what comes; returns at once, so that several connections stop together."""
         self.requested.set()
         threading.Thread(target=self._insist, daemon=True, name="cancel a statement").start()
         if self._cut is not None:
-            cutting = threading.Timer(max(MIN_CUT_SECONDS, min(CUT_SECONDS, grace_seconds / 2)), self._cut_if_silent)
+            cutting = threading.Timer(cut_seconds, self._cut_if_silent)
             cutting.daemon = True
             cutting.start()
 

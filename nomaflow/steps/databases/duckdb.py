@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -12,7 +12,7 @@ from nomaflow.definitions.sql_text import Statement, StatementError, one_stateme
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError
 from nomaflow.steps.databases.tables import Column, Table, quoted, same_name
-from nomaflow.worker.context import GRACE_SECONDS, Row
+from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
 _HARDENED = {
     "enable_external_access": "false",
@@ -49,6 +49,7 @@ class DuckDbDatabase:
         except duckdb.Error as error:
             raise OpenError(self.name, error) from error
         self._cancellation = Cancellation(self._connection.interrupt)
+        self.about_to_commit: Callable[[], None] = unheard
         self._in_transaction = self._ran_alone = False
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
@@ -76,6 +77,7 @@ class DuckDbDatabase:
     def commit(self) -> None:
         """Make the changes last."""
         if self._in_transaction:
+            self.about_to_commit()
             self._connection.commit()
             self._in_transaction = False
 
@@ -86,9 +88,9 @@ class DuckDbDatabase:
             self._in_transaction = False
         return not self._ran_alone
 
-    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def cancel(self, cut_seconds: float = CUT_SECONDS) -> None:
         """Stop the statement that runs now; safe from another thread."""
-        self._cancellation.cancel(grace_seconds)
+        self._cancellation.cancel(cut_seconds)
 
     def close(self) -> None:
         """Close the connection; what is not committed is dropped."""
@@ -164,6 +166,7 @@ class DuckDbDatabase:
         values = list(statement.values(params).values())
         with self._cancellation.statement():
             if statement.outside_transaction:
+                self.about_to_commit()
                 self._ran_alone = True
             elif not self._in_transaction:
                 self._connection.begin()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from nomaflow.worker.context import first_line
+
 
 class OpenError(Exception):
     """The connection could not be opened."""
 
     def __init__(self, connector: str, error: Exception) -> None:
-        # Drivers add hints over several lines; the first one says what happened.
-        first_line = str(error).strip().partition("\n")[0]
-        super().__init__(f"The connector {connector!r} could not be opened: {first_line}")
+        super().__init__(f"The connector {connector!r} could not be opened: {first_line(error)}")
 
 
 class StatementCanceledError(Exception):

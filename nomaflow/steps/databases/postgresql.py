@@ -16,7 +16,7 @@ from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError, OutcomeUnknownError
 from nomaflow.steps.databases.tables import Column, Table, listed, quoted
-from nomaflow.worker.context import GRACE_SECONDS, Row
+from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
 _log = logging.getLogger("nomaflow.step")
 
@@ -85,6 +85,7 @@ class PostgresqlDatabase:
         info = self._connection.info
         self.location = f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}"
         self.server_process: int | None = info.backend_pid
+        self.about_to_commit: Callable[[], None] = unheard
         self._cancellation = Cancellation(self._interrupt, self._cut)
         self._ran_alone = self._is_closed = self._may_go_on = False
 
@@ -116,6 +117,7 @@ class PostgresqlDatabase:
         Raises:
             OutcomeUnknownError: the connection was lost before the server's answer.
         """
+        self.about_to_commit()
         try:
             with self._cancellation.ending():
                 self._connection.commit()
@@ -135,9 +137,9 @@ class PostgresqlDatabase:
             self._connection.rollback()
         return not self._ran_alone
 
-    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def cancel(self, cut_seconds: float = CUT_SECONDS) -> None:
         """Stop the statement that runs now; safe from another thread."""
-        self._cancellation.cancel(grace_seconds)
+        self._cancellation.cancel(cut_seconds)
 
     def close(self) -> None:
         """Close the connection; what is not committed is dropped."""
@@ -251,6 +253,7 @@ class PostgresqlDatabase:
         values = list(statement.values(params).values())
         idle = self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         if statement.outside_transaction and idle:
+            self.about_to_commit()
             self._connection.autocommit = self._ran_alone = True
         try:
             cursor.execute(statement.numbered().encode(), values or None)

@@ -17,7 +17,7 @@ from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError
 from nomaflow.steps.databases.tables import Column, Table, listed, quoted, same_name
-from nomaflow.worker.context import GRACE_SECONDS, Row
+from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
 BUSY_SECONDS = 5.0
 """How long a lock that another connection holds is waited for."""
@@ -48,6 +48,7 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise OpenError(self.name, error) from error
         self._cancellation = Cancellation(self._connection.interrupt)
+        self.about_to_commit: Callable[[], None] = unheard
         self._ran_alone = False
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
@@ -76,6 +77,7 @@ class SqliteDatabase:
     def commit(self) -> None:
         """Make the changes last."""
         if self._connection.in_transaction:
+            self.about_to_commit()
             self._patient(self._connection.commit)
 
     def rollback(self) -> bool | None:
@@ -83,9 +85,9 @@ class SqliteDatabase:
         self._connection.rollback()
         return not self._ran_alone
 
-    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def cancel(self, cut_seconds: float = CUT_SECONDS) -> None:
         """Stop the statement that runs now; safe from another thread."""
-        self._cancellation.cancel(grace_seconds)
+        self._cancellation.cancel(cut_seconds)
 
     def close(self) -> None:
         """Close the connection; what is not committed is dropped."""
@@ -158,6 +160,7 @@ class SqliteDatabase:
     def _started(self, statement: Statement, params: Mapping[str, Any] | None) -> sqlite3.Cursor:
         values = {name: _storable(value) for name, value in statement.values(params).items()}
         if statement.outside_transaction:
+            self.about_to_commit()
             self._ran_alone = True
         elif not self._connection.in_transaction:
             # A read lock that becomes a write lock can be refused for good, so a write asks for it at once.

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from nomaflow.steps.databases.tables import TableDatabase
 from nomaflow.steps.sql_copy.copying import Copy, Place
-from nomaflow.worker.context import StepCanceled, StepContext, dropped
+from nomaflow.worker.context import StepCanceled, StepContext, dropped, first_line
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -33,14 +33,15 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
             # A server that does not answer keeps the driver waiting.
             source, target = _places(ctx, options, opened)
         try:
-            with ctx.canceler.stopping(source.database), ctx.canceler.stopping(target.database):
+            # A backend that waits for rows does not hear a cancel; when the source is cut, it is told to drop them.
+            with ctx.canceler.stopping(source.database), ctx.canceler.stopping(target.database, patience=1.2):
                 copy = Copy(ctx, source, target, options["mode"], tuple(options["key"]), options["batch_size"])
                 loaded = copy.run()
         except BaseException as error:
             ctx.rolled_back = dropped(target.database)
             dropped(source.database)
             if isinstance(error, Exception) and ctx.is_cancelled():
-                ctx.log.info("stopped: %s", error)
+                ctx.log.info("stopped: %s", first_line(error))
                 raise StepCanceled from error
             raise
     return {

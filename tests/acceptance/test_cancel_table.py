@@ -1,0 +1,52 @@
+"""The cancel table: every type of step, and every way in which it takes a cancel, on a real engine and real servers.
+
+Whatever a step does, its run is CANCELED, is never tried again, and leaves nothing at work but what the receipt names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from nomaflow.worker import process_group
+from tests.acceptance.cancel_stage import CASES, Case, Stage, is_alive, stage, wait_for
+from tests.servers.postgresql import Server
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, postgresql: Server) -> Iterator[Stage]:
+    """One engine for all rows."""
+    with postgresql.new_database() as database, stage(tmp_path_factory.mktemp("home"), database) as made:
+        yield made
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.job_id)
+def test_a_cancel_leaves_nothing_and_says_what_it_did(table: Stage, case: Case) -> None:
+    """CANCELED after one try, with the rungs that were needed; no process, no backend, no lock is left."""
+    canceled = table.cancel(case)
+    run, step = canceled.run, canceled.run["steps"][0]
+    receipt = run["receipt"]
+    assert run["state"] == "CANCELED", (run["reason"], canceled.log)
+    assert step["state"] == ("SUCCEEDED" if case.behaviour == "ends well" else "CANCELED")
+    assert step["attempt"] == 1
+    assert not any("tries again" in line for line in canceled.log)
+    rungs = tuple(rung["rung"] for rung in receipt["rungs"])
+    if case.force:  # there is so little time that a busy machine climbs higher than an idle one
+        rungs = tuple(rung for rung in rungs if rung in case.rungs)
+    assert rungs == case.rungs, (receipt, canceled.log)
+    assert all(rung["ended_at"] for rung in receipt["rungs"])
+    assert receipt["rolled_back"] == case.rolled_back, (receipt, canceled.log)
+    assert receipt["force"] is case.force
+    group = re.fullmatch(r"process (\d+) is reaped and its group is empty", receipt["proof"])
+    assert group is not None
+    assert process_group.members(int(group[1])) == []
+    for child in (line.split()[1] for line in canceled.log if line.startswith("child ")):
+        assert not is_alive(int(child))
+    # A backend that stood still could not be ended, and that is said; awake again, it goes.
+    assert bool(receipt["survivors"]) is bool(case.frozen or case.silent)
+    wait_for(lambda: not table.backends())
+    if case.is_on_server:
+        with table.server.connect() as look:
+            assert look.execute("SELECT count(*) FROM t").fetchone() == (0,)
