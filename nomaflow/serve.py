@@ -32,37 +32,20 @@ from nomaflow.api.app import create_app
 from nomaflow.api.metrics import Metrics
 from nomaflow.api.server import serve as serve_http
 from nomaflow.definitions.catalogue import Catalogue
-from nomaflow.definitions.job import Job
 from nomaflow.definitions.settings import Settings
-from nomaflow.engine.attempt import Surroundings
-from nomaflow.engine.board import RECENT, Board
-from nomaflow.engine.connectors import Connectors
-from nomaflow.engine.door import Door
-from nomaflow.engine.engine import Engine
+from nomaflow.engine.assembly import Given, assemble, sorted_out, take_up
 from nomaflow.engine.feed import Feed
-from nomaflow.engine.housekeeping import Housekeeping
-from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import InForce
-from nomaflow.engine.pauses import Pauses
 from nomaflow.engine.recorder import Recorder
-from nomaflow.engine.recovery import sort_out
-from nomaflow.engine.replays import Replays
-from nomaflow.engine.rows import run_summary
-from nomaflow.engine.runner import Runner
-from nomaflow.engine.runs import KEYS_KEPT, Runs
-from nomaflow.engine.scheduler import Scheduler
-from nomaflow.engine.schedules import Schedules
+from nomaflow.engine.runs import KEYS_KEPT
 from nomaflow.engine.store import Store, StoreError
-from nomaflow.engine.timetable import Timetable
 from nomaflow.errors import HomeHeldError, NomaflowError
 from nomaflow.home import Home
-from nomaflow.seams import Seams, run_id_of
+from nomaflow.seams import Seams
 from nomaflow.worker.pool import WorkerPool
+from nomaflow.worker.process_group import mark_of, sweep
 
 log = logging.getLogger(__name__)
-
-SLOTS_SHOWN = timedelta(days=7)
-"""How far back the newest slot of a job is looked for, to say what became of its last fire."""
 
 EXIT_WRONG_USE, EXIT_HOME_HELD = 2, 75
 
@@ -147,6 +130,7 @@ async def serve(
     seams = seams or Seams()
     settings = await trio.to_thread.run_sync(home.load_settings)
     with held(home):
+        await trio.to_thread.run_sync(_sweep, home)
         await trio.to_thread.run_sync(_make_samples, home, settings)
         token = await trio.to_thread.run_sync(ensure_admin_token, home.state_dir, seams)
         store = await trio.to_thread.run_sync(Store, home.state_dir / "runs.duckdb")
@@ -169,10 +153,8 @@ async def _serve_store(
     task_status: trio.TaskStatus[Serving],
 ) -> None:
     newest = store.newest_run()
-    if newest is not None:
-        seams.run_id.after(run_id_of(newest))
     catalogue = Catalogue(home.jobs_dir, settings)
-    interrupted, left = sort_out(store, seams.now(), read=partial(_job_of, catalogue))
+    interrupted, left = sorted_out(store, catalogue, seams)
     if interrupted:
         log.warning("%d runs of an earlier engine were interrupted", interrupted)
     store.forget(keys_before=seams.now() - KEYS_KEPT, sessions_before=seams.now() - timedelta(days=1))
@@ -181,12 +163,26 @@ async def _serve_store(
         await access.load()
         pool = WorkerPool(home.path, runs_nursery, keep=settings.engine.max_parallel_runs)
         metrics = Metrics()
-        engine, door, scheduler = _build(
-            home, settings, catalogue, store, recorder, feed, pool, access, seams, runs_nursery, stopping, metrics
+        in_force = InForce(settings)
+        given = Given(
+            home,
+            in_force,
+            store,
+            recorder,
+            feed,
+            pool,
+            access,
+            SecretSource(home.resolve, in_force),
+            seams,
+            runs_nursery,
+            on_settings=access.replace_settings,
+            on_end=metrics.count_run,
+            expect=lambda soon: runs_nursery.start_soon(partial(pool.expect, len(soon), job_ids=soon)),
+            why_not_ready=lambda: ["the engine is stopping"] if stopping.asked.is_set() else [],
         )
-        await recorder.record(engine.jobs.watch_all())
-        for each in left:
-            door.resume(each.run, each.job, line=each.line, goes_on=each.goes_on)
+        assembled = assemble(given, catalogue)
+        engine, runner, scheduler = assembled.engine, assembled.runner, assembled.scheduler
+        await take_up(assembled, recorder, left)
         runs_nursery.start_soon(pool.fill)
         runs_nursery.start_soon(pool.retire_idle)
         app = create_app(engine, access, seams, stopping=stopping.asked, metrics=metrics)
@@ -205,83 +201,14 @@ async def _serve_store(
                         first_run=first_run,
                         bad_jobs=[card.id for card in engine.cards() if card.problem],
                         drain_seconds=settings.engine.drain_seconds,
-                        active=lambda: [(each.run.id, each.run.job_id) for each in door.runner.all_active()],
+                        active=lambda: [(each.run.id, each.run.job_id) for each in runner.all_active()],
                     )
                 )
                 await stopping.asked.wait()
                 scheduler.stop()
-            await door.runner.drain(settings.engine.drain_seconds, stopping.hurry)
+            await runner.drain(settings.engine.drain_seconds, stopping.hurry)
         await pool.close()
         runs_nursery.cancel_scope.cancel()
-
-
-def _build(
-    home: Home,
-    settings: Settings,
-    catalogue: Catalogue,
-    store: Store,
-    recorder: Recorder,
-    feed: Feed,
-    pool: WorkerPool,
-    access: Access,
-    seams: Seams,
-    runs_nursery: trio.Nursery,
-    stopping: Stopping,
-    metrics: Metrics,
-) -> tuple[Engine, Door, Scheduler]:
-    board = Board(map(run_summary, store.recent(RECENT)), store.newest_slots(seams.now() - SLOTS_SHOWN))
-    in_force = InForce(settings)
-    secrets = SecretSource(home.resolve, in_force)
-    around = Surroundings(home.path, home.jobs_dir, secrets, access, recorder, feed)
-    own = Housekeeping(recorder, board, in_force, seams)
-    works = {"retention": own.retention}
-    runner = Runner(around, pool, board, seams, in_force, on_end=metrics.count_run, works=works)
-
-    def not_ready() -> list[str]:
-        reasons = ["the engine is stopping"] if stopping.asked.is_set() else []
-        return [*reasons, f"the run store does not take changes: {recorder.failed}"] if recorder.failed else reasons
-
-    known = store.known_definitions()
-    door = Door(runner, board, feed, seams, in_force, runs_nursery, home.path, known, not_ready)
-    timetable = Timetable(store.schedules(), store.last_number(), store.skips())
-    pauses = Pauses(store.pauses())
-    jobs = Jobs(
-        home,
-        in_force,
-        catalogue,
-        runner,
-        board,
-        recorder,
-        access,
-        seams,
-        door,
-        timetable,
-        pauses,
-        not_ready=not_ready,
-        held=lambda: scheduler.held(),
-        on_settings=access.replace_settings,
-        on_schedules=lambda: scheduler.wake(),
-    )
-    newest_at = store.newest_at()
-    scheduler = Scheduler(timetable, pauses, jobs, door, board, recorder, seams, newest=newest_at, not_ready=not_ready)
-    history = Runs(jobs, runner, recorder, store, seams, door)
-    schedules = Schedules(timetable, jobs, history, door, store, recorder, seams)
-    connectors = Connectors(in_force, catalogue, pool, secrets, access, str(home.path))
-
-    def all_reasons() -> list[str]:
-        held = scheduler.held()
-        return [*not_ready(), f"no schedule fires: {held}"] if held is not None else not_ready()
-
-    return (
-        Engine(jobs, history, Replays(jobs, history, door), schedules, feed, connectors, all_reasons),
-        door,
-        scheduler,
-    )
-
-
-def _job_of(catalogue: Catalogue, job_id: str, text: str) -> Job | None:
-    """A job from a stored text, if it still fits the settings."""
-    return catalogue.check(job_id, text)[0]
 
 
 @asynccontextmanager
@@ -306,6 +233,15 @@ def _told(home: Home, url: str) -> Iterator[None]:
         yield
     finally:
         home.engine_url_file.unlink(missing_ok=True)
+
+
+def _sweep(home: Home) -> None:
+    """End what an engine that was killed has left behind, before anything is said of its runs."""
+    swept = sweep(mark_of(home.path))
+    if swept.found:
+        log.warning("ended %d worker processes of an engine that was killed", len(swept.found))
+    if swept.left:
+        log.error("processes %s of an engine that was killed cannot be ended", ", ".join(map(str, swept.left)))
 
 
 def _make_samples(home: Home, settings: Settings) -> None:

@@ -74,7 +74,7 @@ class Door:
         known: set[tuple[str, str]],
         not_ready: Callable[[], list[str]],
     ) -> None:
-        self.runner, self._board, self._feed, self._seams = runner, board, feed, seams
+        self._runner, self._board, self._feed, self._seams = runner, board, feed, seams
         self._in_force, self._nursery, self._home, self._known = in_force, nursery, home, known
         self._not_ready = not_ready
         self._system_timezone = seams.timezone()
@@ -119,7 +119,7 @@ class Door:
         if (job.id, run.etag) not in self._known:
             self._known.add((job.id, run.etag))
             change.definitions.append(DefinitionRow(job.id, run.etag, request.entry.text, now))
-        self.runner.add(active)
+        self._runner.add(active)
         self._make_room(run, verdict)
         return active, change
 
@@ -127,7 +127,7 @@ class Door:
         """Let the run go on by itself: its first changes share the commit of the one that made it, and a caller that
         goes away leaves no run that is on record and never begins."""
         active.acceptance = ticket
-        self._nursery.start_soon(self.runner.execute, active)
+        self._nursery.start_soon(self._runner.execute, active)
 
     def resume(self, run: Run, job: Job, *, line: int, goes_on: WaitRow | None) -> ActiveRun:
         """Go on with a run that an earlier engine left: one that was QUEUED, or waits for a step's next try.
@@ -145,8 +145,8 @@ class Door:
         schedule = next((each for each in job.schedules if each.name == run.schedule), None)
         run.today = self.today(run.scheduled_at or run.queued_at, schedule.timezone if schedule else None)
         run.expected_seconds = expected_seconds(self._board.good_seconds(job.id))
-        self.runner.add(active)
-        self._nursery.start_soon(self.runner.execute, active)
+        self._runner.add(active)
+        self._nursery.start_soon(self._runner.execute, active)
         return active
 
     def was_not_recorded(self, active: ActiveRun) -> None:
@@ -181,16 +181,16 @@ class Door:
                 waits_for_turn=active.run.started_at is None and position > 0,
                 is_fire=active.run.scheduled_at is not None,
             )
-            for position, active in enumerate(self.runner.active_of(job_id))
+            for position, active in enumerate(self._runner.active_of(job_id))
         ]
 
     def _make_room(self, run: Run, verdict: Verdict) -> None:
         """End the runs whose place this one takes."""
         by = run.actor.triggered_by
         for run_id in (*verdict.replaces, *verdict.cancels):
-            active = self.runner.active(run_id)
+            active = self._runner.active(run_id)
             if active is None:
                 continue
             how = "replaced by" if run_id in verdict.replaces else "canceled to make room for"
             stop = Stop("cancel", by, run.queued_at, f"{how} {run.id}")
-            self._nursery.start_soon(partial(self.runner.stop, active, stop))
+            self._nursery.start_soon(partial(self._runner.stop, active, stop))

@@ -17,10 +17,10 @@ from nomaflow.engine.runner import Runner
 from nomaflow.engine.store import Store
 from nomaflow.engine.store.conditions import Around, reads_lines
 from nomaflow.errors import InvalidError
-from nomaflow.history.params import search_text
+from nomaflow.history.params import param_items
 from nomaflow.history.search import Search, parse
 from nomaflow.history.search_facts import RunFacts, StepFacts, finds_run
-from nomaflow.history.search_terms import Bound, Names, States, Term, Value
+from nomaflow.history.search_terms import Bound, Names, Param, States, Term, Value
 from nomaflow.seams import Seams, run_id_of, run_number
 from nomaflow.wire import Page, RunSummary, StepState
 
@@ -41,7 +41,9 @@ class Finder:
     async def page(self, query: RunQuery) -> Page[RunSummary]:
         """A page, newest first. It may hold less than `limit`, also nothing, while `next_cursor` leads on."""
         before, now = cursor_number(query.cursor), self._seams.now()
-        search = await self._in_thread(partial(searched, query, now=now, timezone=self._door.timezone))
+        ask = partial(searched, query, now=now, timezone=self._door.timezone)
+        # Whoever searches first loads the parser, which takes a tenth of a second.
+        search = await self._in_thread(ask) if query.q else ask()
         around = Around(now, self._tags() if any(map(_is_tag, search.terms)) else {})
         # The store lags behind what is in flight, so it is not asked for those.
         active = {run_number(one.run.id): one for one in self._runner.all_active()}
@@ -74,8 +76,11 @@ class Finder:
         run = active.run
         if query.jobs is not None and run.job_id not in query.jobs:
             return False
+        if not search.terms:
+            return True
         lines = [line.text for line in active.log.newest()] if reads_lines(search) else []
-        return finds_run(search, facts(run, now=around.now, tags=around.tags.get(run.job_id, ()), lines=lines))
+        tags, reads_params = around.tags.get(run.job_id, ()), any(isinstance(term, Param) for term in search.terms)
+        return finds_run(search, facts(run, now=around.now, tags=tags, lines=lines, reads_params=reads_params))
 
     def _tags(self) -> dict[str, Sequence[str]]:
         return {job_id: self._jobs.tags(job_id) for job_id in self._jobs.catalogue.entries}
@@ -117,7 +122,7 @@ def cursor_number(cursor: str | None) -> int | None:
         raise InvalidError(f"cursor {message}", details=[{"path": "cursor", "message": message}]) from None
 
 
-def facts(run: Run, *, now: datetime, tags: Sequence[str], lines: Sequence[str]) -> RunFacts:
+def facts(run: Run, *, now: datetime, tags: Sequence[str], lines: Sequence[str], reads_params: bool = True) -> RunFacts:
     """What a search asks of a run in memory; `lines` are those of its log."""
     return RunFacts(
         id=run.id,
@@ -145,6 +150,6 @@ def facts(run: Run, *, now: datetime, tags: Sequence[str], lines: Sequence[str])
             )
             for planned, step in zip(run.plan.steps, run.steps, strict=True)
         ],
-        params=search_text(run.plan),
+        params=param_items(run.plan) if reads_params else [],
         lines=lines,
     )

@@ -65,7 +65,7 @@ class Scheduler:
     Args:
         newest: the newest instant that is on record, which the clock must not be far behind.
         not_ready: why the engine takes no runs.
-        expect: told how many runs will begin within seconds.
+        expect: told the jobs of fires that come within seconds, once for each instant at which several do.
     """
 
     def __init__(
@@ -80,11 +80,12 @@ class Scheduler:
         *,
         newest: datetime | None,
         not_ready: Callable[[], list[str]],
-        expect: Callable[[int], None] = lambda count: None,
+        expect: Callable[[list[str]], None] = lambda jobs: None,
     ) -> None:
         self._timetable, self._pauses, self._jobs, self._door = timetable, pauses, jobs, door
         self._board, self._recorder, self._seams = board, recorder, seams
         self._newest, self._not_ready, self._expect = newest, not_ready, expect
+        self._expected: datetime | None = None
         self._changed = trio.Event()
         self._scope = trio.CancelScope()
 
@@ -125,9 +126,17 @@ class Scheduler:
         wait = min(((instant - now).total_seconds() for instant in instants), default=LOOK_SECONDS)
         if wait > EXPECT_SECONDS:
             return min(wait - EXPECT_SECONDS, LOOK_SECONDS)
-        if soon := self._timetable.due_soon(now, now + timedelta(seconds=EXPECT_SECONDS)):
-            self._expect(soon)
+        self._expect_burst(now)
         return max(wait, 0)
+
+    def _expect_burst(self, now: datetime) -> None:
+        next_at = self._timetable.next_at()
+        if next_at is None or next_at == self._expected:
+            return
+        self._expected = next_at
+        jobs = self._timetable.due_soon(now, next_at)
+        if len(jobs) > 1:  # one worker is always spare
+            self._expect(jobs)
 
     async def _fire_due(self) -> None:
         """Decide all that is due; in several transactions where it is much."""

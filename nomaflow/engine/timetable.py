@@ -116,9 +116,9 @@ class Timetable:
         found = [watched for watched in self._watched.values() if watched.next_at and watched.next_at <= now]
         return sorted(found, key=lambda watched: (watched.next_at, watched.place))
 
-    def due_soon(self, since: datetime, until: datetime) -> int:
-        """How many schedules fire after `since` and not after `until`."""
-        return sum(bool(each.next_at and since < each.next_at <= until) for each in self._watched.values())
+    def due_soon(self, since: datetime, until: datetime) -> list[str]:
+        """The job of each schedule that fires after `since` and not after `until`."""
+        return [each.row.job_id for each in self._watched.values() if each.next_at and since < each.next_at <= until]
 
     def advance(self, watched: Watched, now: datetime) -> ScheduleRow:
         """Every fire up to now has its slot; the row to record."""

@@ -13,17 +13,12 @@ from typing import Any
 import trio
 
 from nomaflow.definitions.catalogue import Catalogue
-from nomaflow.engine.attempt import Surroundings
-from nomaflow.engine.board import Board
-from nomaflow.engine.door import Door
+from nomaflow.engine.assembly import Given, assemble, sorted_out, take_up
 from nomaflow.engine.feed import Feed
-from nomaflow.engine.housekeeping import Housekeeping
 from nomaflow.engine.inside import Works
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Actor, InForce, Slot
-from nomaflow.engine.pauses import Pauses
 from nomaflow.engine.recorder import Recorder
-from nomaflow.engine.recovery import sort_out
 from nomaflow.engine.rows import run_record, run_summary
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.runs import Runs
@@ -33,7 +28,7 @@ from nomaflow.engine.store import Store
 from nomaflow.engine.timetable import Timetable
 from nomaflow.home import Home
 from nomaflow.launch.overrides import Launch
-from nomaflow.seams import Seams, run_id_of, run_number
+from nomaflow.seams import Seams, run_number
 from nomaflow.wire import Run, RunSummary
 from tests.engine.world import Anybody, FewSecrets
 from tests.fakes.workers import FakeWorkers
@@ -173,23 +168,11 @@ async def clockwork(
     seams = Seams(
         now=clock, monotonic=trio.current_time, draw=random.Random(7), timezone=lambda: "UTC", in_thread=on_the_loop
     )
-    store = Store(home.state_dir / "runs.duckdb")
-    if (newest := store.newest_run()) is not None:
-        seams.run_id.after(run_id_of(newest))
-    catalogue = Catalogue(home.jobs_dir, loaded)
-    ended, left = sort_out(store, clock(), read=lambda job_id, text: catalogue.check(job_id, text)[0])
-    feed, workers, in_force = Feed(store.epoch, store.seq), FakeWorkers(), InForce(loaded)
-    board, policy, why_not_ready = Board(map(run_summary, store.recent(20))), Anybody(), list[str]()
+    store, catalogue = Store(home.state_dir / "runs.duckdb"), Catalogue(home.jobs_dir, loaded)
+    ended, left = sorted_out(store, catalogue, seams)
+    feed, workers, why_not_ready = Feed(store.epoch, store.seq), FakeWorkers(), list[str]()
     here: Clockwork
     recorder = Recorder(store, feed, offload=lambda call: here.commit(call))
-    around = Surroundings(folder, home.jobs_dir, FewSecrets(), policy, recorder, feed)
-    own = Housekeeping(recorder, board, in_force, seams)
-    runner = Runner(around, workers, board, seams, in_force, works={"retention": own.retention, **(works or {})})
-    timetable = Timetable(store.schedules(), store.last_number(), store.skips())
-    pauses = Pauses(store.pauses())
-
-    def not_ready() -> list[str]:
-        return [*why_not_ready, *([recorder.failed] if recorder.failed else [])]
 
     async def take(settings: object) -> None:
         """Nobody has rights here, so new settings change none."""
@@ -198,54 +181,43 @@ async def clockwork(
         await outermost.start(recorder.run)
         try:
             async with trio.open_nursery() as nursery:
-                known = store.known_definitions()
-                door = Door(runner, board, feed, seams, in_force, nursery, folder, known, not_ready)
-                all_jobs = Jobs(
+                given = Given(
                     home,
-                    in_force,
-                    catalogue,
-                    runner,
-                    board,
+                    InForce(loaded),
+                    store,
                     recorder,
-                    policy,
+                    feed,
+                    workers,
+                    Anybody(),
+                    FewSecrets(),
                     seams,
-                    door,
-                    timetable,
-                    pauses,
-                    not_ready=not_ready,
-                    held=lambda: scheduler.held(),
+                    nursery,
                     on_settings=take,
-                    on_schedules=lambda: scheduler.wake(),
+                    why_not_ready=lambda: list(why_not_ready),
+                    works=works or {},
                 )
-                newest_at = store.newest_at()
-                scheduler = Scheduler(
-                    timetable, pauses, all_jobs, door, board, recorder, seams, newest=newest_at, not_ready=not_ready
-                )
-                runs = Runs(all_jobs, runner, recorder, store, seams, door)
-                schedules = Schedules(timetable, all_jobs, runs, door, store, recorder, seams)
+                made = assemble(given, catalogue)
                 here = Clockwork(
                     home,
                     clock,
                     store,
-                    all_jobs,
-                    runs,
-                    runner,
-                    scheduler,
-                    schedules,
-                    timetable,
+                    made.engine.jobs,
+                    made.engine.history,
+                    made.runner,
+                    made.scheduler,
+                    made.engine.schedules,
+                    made.timetable,
                     workers,
                     feed,
-                    in_force,
+                    given.in_force,
                     nursery,
                     why_not_ready,
                     ended,
                 )
-                await recorder.record(all_jobs.watch_all())
-                for each in left:
-                    door.resume(each.run, each.job, line=each.line, goes_on=each.goes_on)
-                nursery.start_soon(scheduler.run)
+                await take_up(made, recorder, left)
+                nursery.start_soon(made.scheduler.run)
                 yield here
-                scheduler.stop()
+                made.scheduler.stop()
                 nursery.cancel_scope.cancel()
         finally:
             recorder.close()

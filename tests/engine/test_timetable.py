@@ -107,5 +107,5 @@ def test_how_many_fires_are_coming() -> None:
     for job_id in "abc":
         timetable.sync(job(hourly(), job_id=job_id), "UTC", NOW)
     timetable.sync(job({"cron": "30 * * * *"}, job_id="d"), "UTC", NOW)
-    assert timetable.due_soon(NOW, NOW + timedelta(minutes=30)) == 1
-    assert timetable.due_soon(NOW, NOW + HOUR) == 4
+    assert timetable.due_soon(NOW, NOW + timedelta(minutes=30)) == ["d"]
+    assert sorted(timetable.due_soon(NOW, NOW + HOUR)) == ["a", "b", "c", "d"]
