@@ -5,7 +5,7 @@ what it finds, quotes keep blanks and commas together. Case never matters. Outsi
 
 Runs:
     word                      in the job's id, the reason, a step's error; or the run's id, or 4 and more of its end
-    text:disk                 in the reason, a step's error, a line of the log
+    text:disk                 in the reason, a step's error, a line of the log (in flight: of its last 2,000)
     job:jde-*  tag:etl        by the job's id; by a tag that it has now
     state:failed              queued running canceling succeeded failed canceled; active, ended
     step:load                 the step began; failed:load: it failed; skipped:load: it was left out

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from nomaflow.history.params import SEPARATOR
 from nomaflow.history.search_terms import (
     Bound,
     Flag,
@@ -46,8 +45,7 @@ class RunFacts:
     """What a search asks of a run.
 
     `tags` are those of its job; `account` and `surface` say who started it, for a cron fire the schedule and `cron`;
-    `until` is its end, or now while it goes on; `params` is `nomaflow.history.params.search_text` of its plan; `lines`
-    are read only where the search looks for text.
+    `until` is its end, or now while it goes on; `params` are `name=value`, each value as people type it.
     """
 
     id: str
@@ -66,7 +64,7 @@ class RunFacts:
     parent_run: str | None = None
     rows_affected: int | None = None
     steps: Sequence[StepFacts] = ()
-    params: str = ""
+    params: Iterable[str] = ()
     lines: Iterable[str] = ()
 
 
@@ -155,9 +153,9 @@ def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
     return (end - begin).total_seconds() if begin is not None and end is not None else None
 
 
-def _has_param(term: Param, params: str) -> bool:
+def _has_param(term: Param, params: Iterable[str]) -> bool:
     prefix = term.name.lower() + "="
-    given = [item[len(prefix) :] for item in params.lower().split(SEPARATOR) if item.startswith(prefix)]
+    given = [item[len(prefix) :] for item in map(str.lower, params) if item.startswith(prefix)]
     fits = any(value.is_all_of(text) for value in term.values for text in given)
     return bool(given) and not fits if term.is_other else fits
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import copy_ratio, memory, runs
+from tests.bench import copy_ratio, memory, runs, searches
 from tests.servers.engine import ChildFailedError
 from tests.servers.postgresql import NotInstalledError
 
@@ -58,12 +58,19 @@ def idle_up() -> Iterator[Row]:
     yield "all processes of `up`, idle, PSS", f"{memory.sample_home('up').all_mb:.0f} MB", "400 MB"
 
 
+def searches_of_runs() -> Iterator[Row]:
+    for one in searches.pages():
+        what = f"page of runs of {searches.RUNS:,}, {one.name}: {one.text or '(no search)'} ({one.found} found)"
+        yield what, f"p50 {one.p50_ms:.1f} ms, worst {one.worst_ms:.1f} ms", "20 ms"
+
+
 FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "latency": latency,
     "throughput": throughput,
     "cancel": cancels,
     "start": idle_engine,
     "memory": idle_up,
+    "searches": searches_of_runs,
 }
 
 

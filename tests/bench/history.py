@@ -37,6 +37,8 @@ SELECT
     h,
     job,
     1 + (job + 4) % 9 AS steps,
+    (1 + 3 * i + 2 * coalesce(sum(steps) OVER (ORDER BY i ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW), 0))::BIGINT
+        AS first_event,
     (queued_ms << 20) + (h >> 20) % 1048576 AS id,
     make_timestamp(queued_ms * 1000) AS queued_at,
     make_timestamp((queued_ms + 2 + h % 40) * 1000) AS started_at,
@@ -122,14 +124,13 @@ SELECT
     if(state = 'FAILED' AND position = stopped_at,
         printf('{"type":"OperationalError","message":"%s","traceback":"Traceback (most recent call last):\\n"}',
             message), NULL) AS error
-FROM made, generate_series(0, steps - 1) AS series(position)
-ORDER BY i, position
+FROM (SELECT *, unnest(range(steps)) AS position FROM made)
 """
 
 _EVENTS = """
 INSERT INTO event BY NAME
 SELECT
-    row_number() OVER (ORDER BY i, place) AS seq,
+    first_event + place AS seq,
     1 AS epoch,
     CASE WHEN place = 0 THEN queued_at WHEN place < 1 + steps THEN started_at ELSE finished_at END AS happened_at,
     if(place IN (0, 1, 2 + 2 * steps), 'run', 'step') AS kind,
@@ -143,8 +144,7 @@ SELECT
         ELSE 'SUCCEEDED'
     END AS state,
     if(place > 0, NULL, if(by_hand, surface || ':' || person, 'cron:nightly')) AS who
-FROM made, generate_series(0, 2 + 2 * steps) AS series(place)
-ORDER BY seq
+FROM (SELECT *, unnest(range(3 + 2 * steps)) AS place FROM made)
 """
 
 _LINES = """
@@ -163,8 +163,7 @@ SELECT
         WHEN seq % 3 = 1 THEN printf('batch %d of %d written to nomasx1', seq, $lines)
         ELSE 'checked ' || ticket
     END AS text
-FROM made, generate_series(1, $lines) AS series(seq)
-ORDER BY i, seq
+FROM (SELECT *, unnest(range(1, $lines + 1)) AS seq FROM made)
 """
 
 

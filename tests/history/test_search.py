@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import string
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -212,3 +214,11 @@ def test_whatever_is_typed_is_read_or_refused(text: str) -> None:
                 assert 1 <= detail.get("position", 1) <= len(text) + 1
         else:
             assert read(str(found)) == found
+
+
+def test_the_parser_is_loaded_by_the_first_search() -> None:
+    """An engine that nobody searches does without it."""
+    script = (
+        "import sys, nomaflow.history.search as s; assert 'lark' not in sys.modules; s.parse_jobs('a'); import lark"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

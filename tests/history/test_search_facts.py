@@ -34,7 +34,7 @@ RUN = RunFacts(
         StepFacts("clean"),
         StepFacts("old", is_skipped=True),
     ],
-    params="\x1fapps_id=10\x1fapps_id=20\x1ffull_refresh=false\x1fname=\x1fperiod=2026-11-23\x1ftitle=two words\x1f",
+    params=["apps_id=10", "apps_id=20", "full_refresh=false", "name=", "period=2026-11-23", "title=two words"],
     lines=["read 5 rows", "100% done_"],
 )
 
