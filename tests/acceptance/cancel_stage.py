@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -18,6 +16,7 @@ from typing import Any
 from nomaflow.worker import process_group
 from tests.servers.engine import Child
 from tests.servers.postgresql import Server
+from tests.servers.proxy import Proxy
 
 WAIT_SECONDS = 20
 GRACE_SECONDS = 1
@@ -249,7 +248,7 @@ class Stage:
         with ExitStack() as held:
             if case.locked:
                 held.enter_context(_locked(self.home / "lite.db"))
-            run_id: str = self.engine.request("POST", f"/jobs/{case.job_id}/runs", {"log_level": "DEBUG"})["id"]
+            run_id = self._launch(case)
             backends = self._at_work(case, run_id)
             for connector, pid in backends.items():
                 if connector in case.frozen:
@@ -268,6 +267,12 @@ class Stage:
         lines = self.engine.request("GET", f"/runs/{run_id}/logs")["lines"]
         return Canceled(run, seconds, [line["text"] for line in lines], sorted(backends.values()))
 
+    def launch(self, case: Case) -> str:
+        """Launch the case's job and wait until its step is at work."""
+        run_id = self._launch(case)
+        self._at_work(case, run_id)
+        return run_id
+
     def ended(self, run_id: str) -> dict[str, Any]:
         """The run when it is over."""
 
@@ -282,6 +287,10 @@ class Stage:
         with self.server.connect() as look:
             rows = look.execute("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'nomaflow %'").fetchall()
         return [pid for (pid,) in rows]
+
+    def _launch(self, case: Case) -> str:
+        run: dict[str, Any] = self.engine.request("POST", f"/jobs/{case.job_id}/runs", {"log_level": "DEBUG"})
+        return str(run["id"])
 
     def _at_work(self, case: Case, run_id: str) -> dict[str, int]:
         """Wait until the step is in the middle of its work; the backends that serve it, by connector."""
@@ -306,47 +315,6 @@ class Stage:
             return found if wanted <= found.keys() else None
 
         return wait_for(busy) if wanted else {}
-
-
-class Proxy:
-    """Passes bytes on to a server until it is told to swallow them."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._swallows = threading.Event()
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True, name="proxy").start()
-
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        """Swallow everything inside the block."""
-        self._swallows.set()
-        try:
-            yield
-        finally:
-            self._swallows.clear()
-
-    def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
-
-    def _pass_on(self, client: socket.socket) -> None:
-        with closing(client), socket.create_connection(self._target) as server, suppress(OSError):
-            other = {client: server, server: client}
-            while True:
-                for ready in select.select([client, server], [], [])[0]:
-                    data = ready.recv(65_536)
-                    if not data:
-                        return
-                    if not self._swallows.is_set():
-                        other[ready].sendall(data)
 
 
 @contextmanager

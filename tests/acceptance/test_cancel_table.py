@@ -6,12 +6,15 @@ Whatever a step does, its run is CANCELED, is never tried again, and leaves noth
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nomaflow.worker import process_group
 from tests.acceptance.cancel_stage import CASES, Case, Stage, is_alive, stage, wait_for
+from tests.servers.engine import engine
 from tests.servers.postgresql import Server
 
 
@@ -50,3 +53,42 @@ def test_a_cancel_leaves_nothing_and_says_what_it_did(table: Stage, case: Case) 
     if case.is_on_server:
         with table.server.connect() as look:
             assert look.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+TIMED = {"statement": ("sql-query-on-postgresql-sleeps", 2), "deaf": ("python-asyncio-blocks-in-sleep", 1)}
+
+
+@pytest.mark.parametrize(("like", "attempts"), TIMED.values(), ids=TIMED.keys())
+def test_a_timeout_climbs_the_same_ladder(table: Stage, like: str, attempts: int) -> None:
+    """The step is FAILED `timed out after N s` and tried again; each try's process and backend are gone."""
+    step = next(case.step for case in CASES if case.job_id == like)
+    retry = f"timeout_seconds = 0.5\nretry = {{ attempts = {attempts}, base_seconds = 0 }}\n"
+    (table.home / "jobs" / "timed.toml").write_text(f'[[steps]]\nname = "one"\n{retry}{step}')
+    table.engine.request("POST", "/reload")
+    run = table.ended(table.engine.request("POST", "/jobs/timed/runs", {})["id"])
+    (one,) = run["steps"]
+    assert (run["state"], one["state"], one["reason"]) == ("FAILED", "FAILED", "timed out after 0.5 s")
+    assert (one["error"]["type"], one["attempt"]) == ("TimeoutError", attempts)
+    assert run["receipt"] is None
+    mark = process_group.mark_of(table.home)
+    for worker in process_group.marked(process_group.HOME_MARK, mark):
+        assert process_group.descendants(worker) == []
+    wait_for(lambda: not table.backends())
+
+
+@pytest.mark.parametrize("like", ["sql-query-on-postgresql-sleeps", "python-asyncio-blocks-in-sleep"])
+def test_a_stopping_engine_climbs_the_same_ladder(tmp_path: Path, postgresql: Server, like: str) -> None:
+    """What is not over after the drain is ended and FAILED; the engine leaves no process and no backend behind."""
+    case = next(case for case in CASES if case.job_id == like)
+    with postgresql.new_database() as database, stage(tmp_path, database) as made:
+        run_id = made.launch(case)
+        mark = process_group.mark_of(tmp_path)
+        assert process_group.marked(process_group.HOME_MARK, mark)
+        made.engine.process.send_signal(signal.SIGTERM)
+        assert made.engine.process.wait(20) == 0
+        assert process_group.marked(process_group.HOME_MARK, mark) == []
+        wait_for(lambda: not made.backends())
+        with engine(tmp_path) as restarted:
+            run = restarted.request("GET", f"/runs/{run_id}")
+    assert (run["state"], run["reason"]) == ("FAILED", "interrupted: engine stopped")
+    assert [(step["state"], step["attempt"]) for step in run["steps"]] == [("FAILED", 1)]
