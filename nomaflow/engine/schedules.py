@@ -93,7 +93,7 @@ class Schedules:
             # From a day before, so that a day's bar is the one that it was on the page before, and is left behind.
             begin = max(begin, place[0] - timedelta(days=1))
         given = 0
-        while begin < query.until and given < limit:
+        while begin < query.until - timedelta(seconds=1) and given < limit:
             end = min(query.until, self._midnight(begin + PART))
             found = [slot for each in watched for slot in self._due_of(each, begin, end - timedelta(seconds=1))]
             for slot in sorted(found, key=_place):
