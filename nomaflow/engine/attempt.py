@@ -85,7 +85,7 @@ class Attempt:
             The worker's last message; with `stopped`, a `cancel.Stop`, where the ladder was begun.
         """
         is_sent = False
-        if self._active.stop_asked.is_set() and self._active.stop is not None:
+        if self._active.stop is not None:
             # It came while the step's beginning was put on record: nothing is begun, and nothing is to be asked.
             return {"canceled": "before it began", "rolled_back": True, "stopped": self._active.stop}
         with self._active.undisturbed(self._step.timeout_seconds) as scope:

@@ -29,7 +29,7 @@ def said(failed: Message) -> dict[str, Any]:
     after, lasting = failed.get("retry_after"), failed.get("lasting")
     return {
         "may_retry": failed.get("retry") is not False,
-        "retry_after": float(after) if isinstance(after, int | float) and 0 <= after < math.inf else None,
+        "retry_after": float(after) if type(after) in (int, float) and 0 <= after < math.inf else None,
         "lasting": lasting[:MAX_LASTING] if isinstance(lasting, str) else None,
     }
 

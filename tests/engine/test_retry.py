@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nomaflow.definitions.steps.common import Retry, RetryOverride
-from nomaflow.engine.retry import JITTER, delay_seconds, policy
+from nomaflow.engine.retry import JITTER, delay_seconds, policy, said, why_last
 
 
 class Draw(random.Random):
@@ -71,3 +72,43 @@ def test_a_step_overrides_the_jobs_policy() -> None:
     job = Retry(attempts=2, base_seconds=10)
     assert policy(job, None) is job
     assert policy(job, RetryOverride(attempts=5)) == Retry(attempts=5, base_seconds=10)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 60), (10, 60), (90, 90), (900, 600), (0, 60)])
+def test_the_longer_wait_wins(asked: float | None, expected: float) -> None:
+    """What the other side asks for counts where it is longer than the formula, up to `max_seconds`."""
+    assert delay_seconds(Retry(attempts=2, base_seconds=60), 1, MIDDLE, asked) == expected
+
+
+def test_a_wait_that_is_asked_for_makes_no_more_tries() -> None:
+    """`attempts` counts all of them."""
+    assert delay_seconds(Retry(attempts=2), 2, MIDDLE, 90) is None
+
+
+@pytest.mark.parametrize(
+    ("failed", "expected"),
+    [
+        ({}, (True, None, None)),
+        ({"retry": True, "retry_after": 5}, (True, 5.0, None)),
+        ({"retry": False, "lasting": "a syntax error stays one"}, (False, None, "a syntax error stays one")),
+        ({"retry": "no", "retry_after": "soon", "lasting": 5}, (True, None, None)),
+        ({"retry_after": float("nan")}, (True, None, None)),
+        ({"retry_after": float("inf")}, (True, None, None)),
+        ({"retry_after": -1}, (True, None, None)),
+        ({"retry_after": True}, (True, None, None)),
+        ({"retry": False, "lasting": "x" * 1000}, (False, None, "x" * 200)),
+    ],
+)
+def test_what_a_worker_says_is_foreign_input(
+    failed: dict[str, Any], expected: tuple[bool, float | None, str | None]
+) -> None:
+    """An error that nobody knows may be tried again; nonsense is no wait and no reason."""
+    told = said(failed)
+    assert (told["may_retry"], told["retry_after"], told["lasting"]) == expected
+
+
+def test_the_log_says_why_there_is_no_other_try() -> None:
+    """Where there are some left and the error would stay; otherwise it goes without saying."""
+    assert why_last(Retry(attempts=3), 1, "a syntax error stays one") == "not tried again: a syntax error stays one"
+    assert why_last(Retry(attempts=3), 3, "a syntax error stays one") is None
+    assert why_last(Retry(attempts=3), 1, None) is None
