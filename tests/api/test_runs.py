@@ -25,17 +25,18 @@ async def asked(stand: Stand, query: str, as_: str = "viewer") -> RunQuery:
 async def test_a_query_reaches_the_engine_whole(stand: Stand) -> None:
     """Every filter by its own name, instants with their zone."""
     given = await asked(
-        stand, "?job=hr-sync&state=FAILED&since=2026-03-01T13:00:00%2B01:00&until=2027-01-01T00:00:00Z&limit=7&cursor=c"
+        stand,
+        "?q=a%3Ab&job=hr-sync&state=FAILED&since=2026-03-01T13:00:00%2B01:00&until=2027-01-01T00:00:00Z&limit=7&cursor=c",
     )
     assert (given.job, given.state, given.since, given.limit, given.cursor) == (
         "hr-sync", RunState.FAILED, NOON, 7, "c"
     )  # fmt: skip
-    assert given.jobs is None
+    assert (given.q, given.jobs) == ("a:b", None)
 
 
 async def test_a_person_lists_the_runs_of_their_jobs(stand: Stand) -> None:
     """The filter goes into the query, so that pages are full."""
-    assert (await asked(stand, "", as_="jde-viewer")).jobs == frozenset({"jde-nightly"})
+    assert (await asked(stand, "?q=tag:etl", as_="jde-viewer")).jobs == frozenset({"jde-nightly"})
 
 
 async def test_a_person_without_jobs_lists_nothing(stand: Stand) -> None:
