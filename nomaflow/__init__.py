@@ -13,14 +13,14 @@ it is tried again. The rest is below.
 #   wire           the records that travel as JSON
 #   client         the API from Python: what front ends, notebooks and the command line use
 #   worker         the process that runs a step; steps: one file for each type
-#   engine         what happens: store, recorder, runner, cancel, recovery
+#   engine         what happens: scheduler, door, runner, cancel, recovery, store
 #   access         who may do what; sessions; where secrets come from
 #   api            the engine's verbs over HTTP
 #   serve          builds an engine and stops it; supervise: `nomaflow up`
 #   cli            the command line
 #
-# A launch goes api → engine.admission → launch.plan → engine.runner → worker, and what happens goes
-# engine.recorder → store → engine.feed: told once, when it is on disk.
+# A launch goes api → engine.door → engine.capacity → engine.runner → worker, and a fire goes the same way from
+# engine.scheduler on. What happens goes engine.recorder → engine.store → engine.feed: told once, when it is on disk.
 
 from __future__ import annotations
 

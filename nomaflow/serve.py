@@ -133,7 +133,7 @@ async def serve(
         await trio.to_thread.run_sync(_sweep, home)
         await trio.to_thread.run_sync(_make_samples, home, settings)
         token = await trio.to_thread.run_sync(ensure_admin_token, home.state_dir, seams)
-        store = await trio.to_thread.run_sync(Store, home.state_dir / "runs.duckdb")
+        store = await trio.to_thread.run_sync(Store, home.state_dir / "runs.duckdb", seams.now)
         try:
             await _serve_store(home, settings, store, token, host, port, stopping, seams, task_status)
         finally:
@@ -157,7 +157,8 @@ async def _serve_store(
     interrupted, left = sorted_out(store, catalogue, seams)
     if interrupted:
         log.warning("%d runs of an earlier engine were interrupted", interrupted)
-    store.forget(keys_before=seams.now() - KEYS_KEPT, sessions_before=seams.now() - timedelta(days=1))
+    if store.lost is None:
+        store.forget(keys_before=seams.now() - KEYS_KEPT, sessions_before=seams.now() - timedelta(days=1))
     async with _recorder(store) as (recorder, feed), trio.open_nursery() as runs_nursery:
         access = Access(settings, admin_token=token, sessions=StoredSessions(recorder, store), seams=seams)
         await access.load()

@@ -95,8 +95,8 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
     runner = Runner(around, given.workers, board, seams, in_force, on_end=given.on_end, works=works)
 
     def not_ready() -> list[str]:
-        reasons = given.why_not_ready()
-        return [*reasons, f"the run store does not take changes: {recorder.failed}"] if recorder.failed else reasons
+        failed = [f"the run store does not take changes: {recorder.failed}"] if recorder.failed else []
+        return [*given.why_not_ready(), *failed, *([store.lost] if store.lost is not None else [])]
 
     def all_reasons() -> list[str]:
         held = scheduler.held()
@@ -142,15 +142,28 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
 
 
 def sorted_out(store: Store, catalogue: Catalogue, seams: Seams) -> tuple[int, list[LeftOver]]:
-    """What an earlier engine left, before this one writes anything else: how many runs were ended, and the others."""
+    """What an earlier engine left, before this one writes anything else: how many runs were ended, and the others.
+
+    A store that has lost something stays as it is. One that is a backup's has runs and schedules of a time that is
+    past: none of them goes on.
+    """
+    if store.lost is not None:
+        return 0, []
     if (newest := store.newest_run()) is not None:
         seams.run_id.after(run_id_of(newest))
-    return sort_out(store, seams.now(), read=partial(_read, catalogue))
+    was_restored = store.was_restored()
+    read = partial(_read, catalogue) if not was_restored else _read_nothing
+    sorted_runs = sort_out(store, seams.now(), read=read)
+    if was_restored:
+        store.begin_anew()
+    return sorted_runs
 
 
 async def take_up(assembled: Assembled, recorder: Recorder, left: list[LeftOver]) -> None:
     """Watch the schedules, and go on with the runs that can."""
-    await recorder.record(assembled.engine.jobs.watch_all())
+    change = assembled.engine.jobs.watch_all()
+    if not assembled.engine.not_ready():
+        await recorder.record(change)
     for each in left:
         assembled.door.resume(each.run, each.job, line=each.line, goes_on=each.goes_on)
 
@@ -158,3 +171,7 @@ async def take_up(assembled: Assembled, recorder: Recorder, left: list[LeftOver]
 def _read(catalogue: Catalogue, job_id: str, text: str) -> Job | None:
     """A job from a stored text, if it still fits the settings."""
     return catalogue.check(job_id, text)[0]
+
+
+def _read_nothing(job_id: str, text: str) -> None:
+    """Nothing of a restored store goes on."""

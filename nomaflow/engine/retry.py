@@ -27,9 +27,10 @@ def said(failed: Message) -> dict[str, Any]:
     It says nothing where an error is not known, and what it says is foreign input.
     """
     after, lasting = failed.get("retry_after"), failed.get("lasting")
+    is_wait = isinstance(after, int | float) and not isinstance(after, bool) and 0 <= after < math.inf
     return {
         "may_retry": failed.get("retry") is not False,
-        "retry_after": float(after) if type(after) in (int, float) and 0 <= after < math.inf else None,
+        "retry_after": after if is_wait else None,
         "lasting": lasting[:MAX_LASTING] if isinstance(lasting, str) else None,
     }
 

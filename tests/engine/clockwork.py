@@ -168,7 +168,7 @@ async def clockwork(
     seams = Seams(
         now=clock, monotonic=trio.current_time, draw=random.Random(7), timezone=lambda: "UTC", in_thread=on_the_loop
     )
-    store, catalogue = Store(home.state_dir / "runs.duckdb"), Catalogue(home.jobs_dir, loaded)
+    store, catalogue = Store(home.state_dir / "runs.duckdb", clock), Catalogue(home.jobs_dir, loaded)
     ended, left = sorted_out(store, catalogue, seams)
     feed, workers, why_not_ready = Feed(store.epoch, store.seq), FakeWorkers(), list[str]()
     here: Clockwork

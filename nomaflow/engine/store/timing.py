@@ -20,6 +20,10 @@ _SLOT = "id, job_id, schedule, scheduled_at, state, reason, run_id, into_at, cou
 class Timing(Reader):
     """The queries about time."""
 
+    def was_restored(self) -> bool:
+        """Whether the file is a backup that was put in place, and no engine has run with it since."""
+        return bool(self._all("SELECT value FROM meta WHERE name = 'restored_at'"))
+
     def schedules(self) -> list[ScheduleRow]:
         """Every schedule that was watched."""
         rows = self._all("SELECT number, job_id, name, rule, cursor FROM schedule")
