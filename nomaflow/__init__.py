@@ -9,7 +9,9 @@ it is tried again. The rest is below.
 #   errors         one tree: each has a code, an HTTP status, a sentence
 #   definitions    what people write: jobs, steps, connectors, settings; in and out of their TOML files
 #   home           the folder that holds all of it
+#   schedule       when: the fires of a rule, what becomes of slots, the calendar                         (pure)
 #   launch         with what: overrides, the merge with its origins, the form of every surface, replays   (pure)
+#   history        what it meant: the search language, how long a run will take                           (pure)
 #   wire           the records that travel as JSON
 #   client         the API from Python: what front ends, notebooks and the command line use
 #   worker         the process that runs a step; steps: one file for each type
