@@ -136,7 +136,9 @@ def _leftovers(mark: str) -> Iterator[int]:
     """The marked processes, their sessions and descendants: a child may have been given an environment of its own."""
     carriers = marked(HOME_MARK, mark)
     for session in {stat.session for pid in carriers if (stat := _stat(pid))}:
-        yield from members(session)
+        # Of one that somebody else leads, only the carriers are a worker's business.
+        if session != os.getsid(0) and (session in carriers or not living([session])):
+            yield from members(session)
     for pid in carriers:
         yield pid
         yield from descendants(pid)

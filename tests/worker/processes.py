@@ -85,10 +85,10 @@ class Code:
 
 
 @asynccontextmanager
-async def pool_at(home: Path, *, spares: int = 0) -> AsyncIterator[WorkerPool]:
+async def pool_at(home: Path, *, spares: int = 0, keep: int = 4) -> AsyncIterator[WorkerPool]:
     """A pool whose workers are gone at the end."""
     async with trio.open_nursery() as nursery:
-        pool = WorkerPool(home, nursery, spares=spares)
+        pool = WorkerPool(home, nursery, spares=spares, keep=keep)
         try:
             yield pool
         finally:

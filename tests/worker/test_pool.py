@@ -287,3 +287,66 @@ async def test_a_child_in_a_session_of_its_own_is_killed_too(code: Code) -> None
         assert is_alive(child)
         assert await pool.release(worker, clean=True) == []
         assert not is_alive(child)
+
+
+async def test_a_burst_that_is_expected_finds_its_workers(code: Code) -> None:
+    """As many as are wanted are ready before; those that wait already count."""
+    async with pool_at(code.home, keep=4) as pool:
+        first = await pool.acquire("job")
+        await pool.release(first, clean=True)
+        await pool.expect(3)
+        assert len(pool._idle) == 3
+        assert first in pool._idle
+        taken = [await pool.acquire(f"job{number}") for number in range(3)]
+        assert pool._idle == []
+        for worker in taken:
+            await pool.release(worker, clean=False)
+
+
+async def test_no_more_are_expected_than_may_be_kept(code: Code) -> None:
+    """Those that are out count as well: a burst takes no more of the machine than its limit."""
+    async with pool_at(code.home, keep=3) as pool:
+        out = await pool.acquire("job")
+        await pool.expect(50)
+        assert len(pool._idle) == 2
+        await pool.release(out, clean=False)
+        await pool.expect(50)
+        assert len(pool._idle) == 3
+
+
+async def test_workers_of_other_jobs_make_room_for_a_burst(code: Code) -> None:
+    """The longest idle first, no more than needed; workers that have loaded the code of a job in the burst count."""
+    async with pool_at(code.home, keep=4) as pool:
+        workers = [await pool.acquire("job") for _ in range(4)]
+        for worker, job_id in zip(workers, ("old", "mine", "newer", "newest"), strict=True):
+            worker.ran_code_of = job_id
+            await pool.release(worker, clean=True)
+        await pool.expect(3, job_ids=["mine"])
+        await until(lambda: not (workers[0].is_alive() or workers[2].is_alive()))
+        assert [worker.ran_code_of for worker in pool._idle] == ["mine", "newest", None, None]
+        await pool.expect(3, job_ids=["mine"])
+        assert len(pool._idle) == 4
+        assert await pool.acquire("mine") is workers[1]
+        await workers[1].kill()
+
+
+async def test_a_worker_that_cannot_start_ends_no_expectation(
+    code: Code, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The burst then waits for its workers; nobody is told more than once for each of them."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    async with pool_at(code.home, keep=2) as pool:
+        with caplog.at_level(logging.ERROR):
+            await pool.expect(2)
+    assert caplog.text.count("no spare worker") == 2
+
+
+async def test_a_pool_that_closes_expects_nothing(code: Code) -> None:
+    """A worker that is on its way when the engine stops is ended."""
+    async with pool_at(code.home, keep=2) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(pool.expect, 2)
+        await until(lambda: len(pool._living) == 2)
+        await pool.close()
+        living = pool._living
+    assert not any(worker.is_alive() for worker in living)
+    assert pool._idle == []
