@@ -53,9 +53,8 @@ def sort_out(store: Store, now: datetime, *, read: Callable[[str, str], Job | No
     waits, left, changes, lines = store.waits(), list[LeftOver](), list[Change](), list[Row]()
     for row, ended_steps in store.orphans():
         run, ended = _run(row, ended_steps), {step[1] for step in ended_steps}
-        wait = waits.get(run.id)
-        if wait is not None and wait.position in ended:
-            wait = None
+        waited = waits.get(run.id)
+        wait = waited if waited is not None and not _is_past(store, run, waited, ended) else None
         line = store.last_line(run_number(run.id))
         text = store.definition(run.job_id, run.etag)
         job = read(run.job_id, text) if text is not None else None
@@ -64,12 +63,18 @@ def sort_out(store: Store, now: datetime, *, read: Callable[[str, str], Job | No
             _take_up(store, run, wait)
             left.append(LeftOver(run, job, line, wait))
             continue
-        changes.append(_ended(store, run, now, reason or INTERRUPTED_RESTARTED, ended=ended))
+        changes.append(_ended(store, run, now, reason or INTERRUPTED_RESTARTED, ended=ended, waited=waited))
         text = f"run {run.state}: {run.reason}"
         lines.append(log_row(run.id, LogLine(seq=line + 1, ts=now, level="ERROR", stream="engine", text=text)))
     if changes:
         store.commit(changes, lines)
     return len(changes), sorted(left, key=lambda each: each.run.id)
+
+
+def _is_past(store: Store, run: Run, wait: WaitRow, ended: set[int]) -> bool:
+    """Whether the try that the step waited for was begun: nobody knows how far it came, so it is not made again."""
+    starts = store.step_starts(run_number(run.id))
+    return wait.position in ended or starts[run.steps[wait.position].name][2] > len(wait.attempts)
 
 
 def _why_over(run: Run, job: Job | None, wait: WaitRow | None, away: timedelta) -> str | None:
@@ -117,7 +122,7 @@ def _run(row: Row, ended_steps: list[Row]) -> Run:
     )
 
 
-def _ended(store: Store, run: Run, now: datetime, reason: str, *, ended: set[int]) -> Change:
+def _ended(store: Store, run: Run, now: datetime, reason: str, *, ended: set[int], waited: WaitRow | None) -> Change:
     change = Change()
     starts = store.step_starts(run_number(run.id))
     for position, (planned, step) in enumerate(zip(run.plan.steps, run.steps, strict=True)):
@@ -129,7 +134,11 @@ def _ended(store: Store, run: Run, now: datetime, reason: str, *, ended: set[int
             step.state = StepState.FAILED
             step.error = StepError(type="Interrupted", message=INTERRUPTED_RESTARTED)
             step.reason = INTERRUPTED_RESTARTED
-            step.attempts = [Attempt(n=step.attempt, started_at=last_try_at, finished_at=now, error=step.error)]
+            if waited is not None and waited.position == position:
+                step.attempts = list(waited.attempts)
+            if len(step.attempts) < step.attempt:
+                last_try = Attempt(n=step.attempt, started_at=last_try_at, finished_at=now, error=step.error)
+                step.attempts.append(last_try)
         else:
             step.state = StepState.CANCELED
             step.reason = reason if planned.runs else planned.reason

@@ -17,11 +17,11 @@ class FakeWorker:
     """Runs `mode:<what>` callables, and queries that say `<what>`.
 
     ok ends at once; slow<n> takes n seconds and honours a cancel; deaf<n> takes them and ends by SIGTERM only;
-    stone ends by SIGKILL only; fail raises; fail<n> raises at its first n tries; die ends the process; lines logs some;
-    bug is a fault of the engine's own code; many<n> has 10**n rows; mute reads nothing. sore raises when it is asked to
-    stop; lasting raises what stays; later<n> raises and asks for n seconds; served has a connection to a server, and
-    commits has begun to commit on it; both end by SIGTERM only. A step `end_backend` gives `backend_ends`, or hangs
-    where that is None.
+    stone ends by SIGKILL only; fail raises; fail<n> raises at its first n tries; failslow<n> raises at its first try
+    and takes n seconds for the next; die ends the process; lines logs some; bug is a fault of the engine's own code;
+    many<n> has 10**n rows; mute reads nothing. sore raises when it is asked to stop; lasting raises what stays;
+    later<n> raises and asks for n seconds; served has a connection to a server, and commits has begun to commit on it;
+    both end by SIGTERM only. A step `end_backend` gives `backend_ends`, or hangs where that is None.
     """
 
     pid: int
@@ -73,9 +73,11 @@ class FakeWorker:
             return {"died": "the worker process was ended by SIGSEGV"}
         if self._word == "fail" and (not self._number or self.specs[-1]["attempt"] <= self._number):
             return {"failed": {"type": "ValueError", "message": "no luck", "traceback": ""}}
+        if self._word == "failslow" and self.specs[-1]["attempt"] == 1:
+            return {"failed": {"type": "ValueError", "message": "no luck", "traceback": ""}}
         if self._word == "many":
             return {"done": {"output": {}, "rows_affected": 10**self._number}}
-        if self._word in ("slow", "deaf", "stone", "mute", "sore", "served", "commits"):
+        if self._word in ("slow", "failslow", "deaf", "stone", "mute", "sore", "served", "commits"):
             with trio.move_on_at(self._until):
                 await self._stop.wait()
                 if self._word == "sore" and not self.signals:
