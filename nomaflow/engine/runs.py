@@ -130,6 +130,9 @@ class Runs:
         await self._runner.stop(active, stop)
         if active.stop is None:
             raise _finished(active.record())
+        if active.run.state is RunState.QUEUED:
+            # Of its cancel nothing is on record before its end is, and an engine that dies must not go on with it.
+            await active.ended.wait()
         return active.record()
 
     async def log(self, run_id: str, query: LogQuery) -> LogPage:

@@ -15,7 +15,7 @@ from nomaflow.engine.rows import run_record
 from nomaflow.engine.store import Store
 from nomaflow.seams import run_number
 from nomaflow.wire import Run, RunState, StepState
-from tests.engine.clockwork import WallClock, clockwork
+from tests.engine.clockwork import ANA, WallClock, clockwork
 from tests.engine.clockwork import job as toml
 from tests.engine.world import START, job, world
 
@@ -67,7 +67,7 @@ async def test_the_attempts_are_those_that_were_made(autojump_clock: Clock, tmp_
     run = recovered(tmp_path, run_id)
     assert attempts > 1
     assert run.steps[0].attempt == attempts
-    assert run.steps[0].attempts[0].n == attempts
+    assert [attempt.n for attempt in run.steps[0].attempts] == list(range(1, attempts + 1))
 
 
 LOCKED = 'locks = ["x"]'
@@ -113,6 +113,35 @@ async def test_a_step_that_waits_for_its_next_try_goes_on(autojump_clock: Clock,
     assert [attempt.n for attempt in run.steps[0].attempts] == [1, 2, 3]
     assert run.steps[0].attempts[1].started_at == due_at.replace(microsecond=due_at.microsecond // 1000 * 1000)
     assert run.steps[0].started_at == run.steps[0].attempts[0].started_at
+
+
+async def test_a_try_that_had_begun_is_not_made_again(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Killed in its second try the run has failed: the wait for it was over, and nobody knows how far it came."""
+    retry = "[retry]\nattempts = 3\nbase_seconds = 10\n"
+    async with clockwork(tmp_path, {"a": toml("failslow900", more=retry)}) as here:
+        run_id = (await here.launch("a")).id
+        await trio.sleep(100)
+        here.kill()
+    async with clockwork(tmp_path) as here:
+        run = here.stored(run_id)
+        assert (run.state, run.reason) == (RunState.FAILED, "interrupted: engine restarted")
+        assert [attempt.n for attempt in run.steps[0].attempts] == [1, 2]
+        assert here.workers.all == []
+
+
+async def test_a_queued_run_whose_cancel_was_acknowledged_does_not_go_on(autojump_clock: Clock, tmp_path: Path) -> None:
+    """The cancel is on record when it is answered: an engine that dies right then has lost nothing."""
+    jobs = {"a": toml("slow50", more=LOCKED), "b": toml("ok", more=LOCKED)}
+    async with clockwork(tmp_path, jobs) as here:
+        await here.launch("a")
+        b = (await here.launch("b")).id
+        await trio.sleep(1)
+        answer = await here.runs.cancel(b, ANA, force=False, reason=None)
+        assert (answer.state, here.stored(b).state) == (RunState.CANCELED, RunState.CANCELED)
+        here.kill()
+    async with clockwork(tmp_path) as here:
+        await trio.sleep(100)
+        assert here.stored(b).state is RunState.CANCELED
 
 
 async def test_a_wait_that_was_canceled_is_canceled(autojump_clock: Clock, tmp_path: Path) -> None:
