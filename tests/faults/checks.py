@@ -61,7 +61,7 @@ def launches_exist_once(evidence: Evidence) -> Iterator[str]:
             yield f"{key} started {sorted(runs)}"
         for run in runs - evidence.runs.keys():
             yield f"{run} was acknowledged for {key} and is not there"
-    for key, count in Counter(run["plan"] and _reason(run) for run in evidence.runs.values()).items():
+    for key, count in Counter(_reason(run) for run in evidence.runs.values()).items():
         if key is not None and count > 1:
             yield f"{key} has {count} runs"
 
@@ -105,7 +105,7 @@ def only_kills_interrupt(evidence: Evidence) -> Iterator[str]:
     """A run is interrupted only where an engine was killed while it went on."""
     killed = [life.ended_at or 0 for life in evidence.kills()]
     for run in evidence.runs.values():
-        if run["reason"] == INTERRUPTED:
+        if run["reason"] == INTERRUPTED and run["finished_at"]:
             since, until = wall(run["queued_at"]), wall(run["finished_at"])
             if not any(since <= instant <= until for instant in killed):
                 yield f"{run['id']} was interrupted, and no engine was killed between {since} and {until}"
@@ -188,11 +188,9 @@ def skips_hold(evidence: Evidence) -> Iterator[str]:
     for call in evidence.calls:
         if call.verb in ("skip", "unskip") and (call.status is None or call.is_done):
             wanted[call.job_id, call.given["second"]] = (call.verb == "skip") if call.is_done else None
-    found = set()
     for slot in evidence.slots:
         place = slot["job_id"], int(wall(slot["scheduled_at"]))
-        found.add(place)
-        is_left_out = slot["state"] == "SKIPPED" and slot["reason"].startswith("skipped by")
+        is_left_out = slot["state"] == "SKIPPED" and (slot["reason"] or "").startswith("skipped by")
         if wanted.get(place, False) not in (None, is_left_out):
             yield f"the fire {place} is {slot['state']}: {slot['reason']}; to be left out: {wanted.get(place, False)}"
 
@@ -206,7 +204,7 @@ def late_slots_follow_the_rule(evidence: Evidence) -> Iterator[str]:
         # What was late at the first look, whenever within the start that was.
         since, until = down + 1, after.started_at - LATE_SECONDS
         late = [slot for slot in evidence.slots if since < wall(slot["scheduled_at"]) < until]
-        states = defaultdict(Counter)
+        states: dict[str, Counter[str]] = defaultdict(Counter)
         for slot in late:
             if "skipped by" not in (slot["reason"] or ""):
                 states[slot["job_id"]][slot["state"]] += 1
