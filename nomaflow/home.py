@@ -38,6 +38,11 @@ class Home:
         return self.path / ".nomaflow"
 
     @property
+    def store_file(self) -> Path:
+        """The run store; what belongs to it lies beside it."""
+        return self.state_dir / "runs.duckdb"
+
+    @property
     def admin_token_file(self) -> Path:
         """The token that the first start writes, mode 0600."""
         return self.state_dir / "admin.token"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from nomaflow.launch.form import Form
 from nomaflow.launch.overrides import Launch, LogLevel, Overrides, Replay
 from nomaflow.launch.plan import Plan
+from nomaflow.wire.backups import BackupInfo
 from nomaflow.wire.base import (
     ErrorBody,
     ErrorDetail,
@@ -66,6 +67,7 @@ __all__ = [
     "ActiveRun",
     "Artifact",
     "Attempt",
+    "BackupInfo",
     "Can",
     "Cancel",
     "CardSchedule",

@@ -167,6 +167,7 @@ class _Opening:
             try:
                 seq = _made(candidate, place)
             except (duckdb.Error, StoreError) as error:
+                _raise_if_not_damaged(error, self._files)
                 self._say(f"{candidate.what} cannot be used: {error}")
                 continue
             if best is None or seq > best[0]:
@@ -325,7 +326,7 @@ def _tidy(files: StoreFiles) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _raise_if_not_damaged(error: duckdb.Error, files: StoreFiles) -> None:
+def _raise_if_not_damaged(error: Exception, files: StoreFiles) -> None:
     text = str(error)
     if isinstance(error, duckdb.OutOfMemoryException) or any(words in text.lower() for words in _NO_DAMAGE):
         raise StoreError(f"{files.database} cannot be opened as the run store: {text}") from None

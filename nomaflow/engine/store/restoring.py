@@ -1,0 +1,134 @@
+"""Putting a backup in the place of a store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from nomaflow.engine.store.backup import check, home_files
+from nomaflow.engine.store.examination import examine, facts
+from nomaflow.engine.store.file import (
+    SCHEMA_VERSION,
+    StoreError,
+    StoreFiles,
+    connect,
+    copy_file,
+    keep,
+    new_folder,
+    sync_folder,
+)
+from nomaflow.engine.store.mark import Mark
+from nomaflow.engine.store.opening import replace
+from nomaflow.home import Home
+from nomaflow.wire import iso
+
+EPOCHS_BEYOND = 1000
+"""An engine on a restored store must not begin an epoch that one on the lost store had: followers would take its events
+for those that they have."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done. `kept_in` holds what was there before; `written` files of the home were missing, `other` ones are
+    not as they were in the backup and were left alone."""
+
+    runs: int
+    seq: int
+    kept_in: Path | None
+    written: list[str]
+    other: list[str]
+
+
+def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replace: bool) -> Restored:
+    """Put a backup in place. The home's lock must be held.
+
+    The store is marked, so that the next engine fires nothing for the time between; nobody is signed in any more. Files
+    of the home are written where they are missing, never over others.
+
+    Args:
+        home: where to; its state folder is made.
+        backup: the folder of the backup.
+        now: the clock.
+        may_replace: whether a store that is there may go into the quarantine.
+
+    Raises:
+        StoreError: the backup is damaged, or there is a store; nothing was changed.
+    """
+    home.make_state_dir()
+    files = StoreFiles(home.store_file)
+    manifest = check(backup)
+    if files.database.exists() and not may_replace:
+        raise StoreError(
+            f"{home.path} has a run store already; with --replace it goes into the quarantine, or name another home"
+        )
+    if manifest["schema_version"] > SCHEMA_VERSION:
+        raise StoreError(
+            f"the backup has schema version {manifest['schema_version']} and this program knows {SCHEMA_VERSION}; "
+            f"restore it with the program that wrote it, or a newer one"
+        )
+    made = files.workshop / "restored" / files.database.name
+    shutil.rmtree(made.parent, ignore_errors=True)
+    made.parent.mkdir(parents=True, mode=0o700)
+    try:
+        copy_file(backup / files.database.name, made)
+        runs, seq = _marked(made, iso(now()))
+    except duckdb.Error as error:
+        raise StoreError(f"the backup {backup} does not open: {error}") from None
+    kept_in = _set_aside(files, now)
+    # Before the store is there: a mark that is too low hides a loss, one that is too high invents one.
+    Mark(files.mark, seq).close()
+    replace(files, made, its_own=False)
+    files.lost.unlink(missing_ok=True)
+    sync_folder(files.folder)
+    shutil.rmtree(files.workshop)
+    written, other = _home_files(home, backup)
+    return Restored(runs, seq, kept_in, written, other)
+
+
+def _marked(database: Path, restored_at: str) -> tuple[int, int]:
+    db = connect(database)
+    try:
+        rows, found = examine(db), facts(db)
+        db.begin()
+        db.execute("DELETE FROM session").fetchall()
+        db.execute("DELETE FROM meta WHERE name = 'restored_at'").fetchall()
+        db.execute("INSERT INTO meta VALUES ('restored_at', ?)", [restored_at]).fetchall()
+        epoch = str(found.epoch + EPOCHS_BEYOND)
+        db.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", [epoch]).fetchall()
+        db.commit()
+        db.execute("CHECKPOINT").fetchall()
+        return rows["run"], found.seq
+    finally:
+        db.close()
+
+
+def _set_aside(files: StoreFiles, now: Callable[[], datetime]) -> Path | None:
+    """Keep what is there in the quarantine, the copy from before its last checkpoint too: it is of another store."""
+    there = [path for path in (files.database, files.wal, files.mark, files.lost) if path.exists()]
+    if not there and not files.before_checkpoint.exists():
+        return None
+    kept_in = new_folder(files.quarantine, now())
+    keep(there, kept_in)
+    if files.before_checkpoint.exists():
+        files.before_checkpoint.rename(kept_in / files.before_checkpoint.name)
+        sync_folder(files.folder)
+    return kept_in
+
+
+def _home_files(home: Home, backup: Path) -> tuple[list[str], list[str]]:
+    written, other = [], []
+    for source in home_files(Home(backup)):
+        name = str(source.relative_to(backup))
+        target = home.path / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_file(source, target)
+            written.append(name)
+        elif target.read_bytes() != source.read_bytes():
+            other.append(name)
+    return written, other
