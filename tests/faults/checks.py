@@ -13,6 +13,9 @@ from tests.faults.home import KINDS, Kind
 LATE_SECONDS = 60.0
 """A fire that is looked at later than this is decided by its job's `misfire`."""
 
+OVERTAKEN_SECONDS = 0.5
+"""A switch may overtake a fire that is due so shortly before it is asked for; the switch itself is on record then."""
+
 INTERRUPTED = "interrupted: engine restarted"
 
 
@@ -146,7 +149,7 @@ def _known(evidence: Evidence, job_id: str) -> Iterator[tuple[float, float, bool
     ends: float | None = None
     for call in _toggles(evidence, job_id):
         if is_on is not None:
-            yield since, min(call.sent, ends or call.sent), is_on
+            yield since, min(call.sent, ends or call.sent) - (OVERTAKEN_SECONDS if is_on else 0), is_on
         is_on = call.given["enabled"] if call.is_done else None
         since, ends = call.answered or call.sent, call.given["until"]
     # The last one switches all off, for good.

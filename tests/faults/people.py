@@ -87,13 +87,19 @@ class People:
             (1, self.unskip),
             (5, self.look),
         ]
+        last: Engine | None = None
         while (engine := self._stage.engine()) is not None:
+            if last is not None and last is not engine:
+                last.close()
+            last = engine
             verb = self._draw.choices([verb for _, verb in verbs], [weight for weight, _ in verbs])[0]
             try:
                 verb(engine)
             except NO_ANSWER:
                 time.sleep(0.01)  # it is dead; the next one comes
             time.sleep(self._draw.expovariate(1 / GAP_SECONDS))
+        if last is not None:
+            last.close()
 
     def ask(
         self,
