@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 
 from nomaflow.access.accounts import Access
-from nomaflow.api import connectors, events, health, jobs, logs, not_built, people, runs, schedules
+from nomaflow.api import backups, connectors, events, health, jobs, logs, not_built, people, runs, schedules
 from nomaflow.api.faults import Outermost, add_fault_handlers
 from nomaflow.api.gate import Api, ApiRoute
 from nomaflow.api.metrics import Metrics
@@ -20,7 +20,7 @@ from nomaflow.api.port import Engine
 from nomaflow.seams import Seams
 
 TITLE, VERSION = "Nomaflow", "1"
-_SUBJECTS = (health, jobs, schedules, runs, logs, events, connectors, people, not_built)
+_SUBJECTS = (health, jobs, schedules, runs, logs, events, connectors, people, backups, not_built)
 
 
 def create_app(

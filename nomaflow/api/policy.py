@@ -99,6 +99,8 @@ RULES: dict[str, Rule] = {
     f"DELETE {V1}/slack/links": _SIGNED_IN,
     f"GET {V1}/audit": _ADMIN,
     # The whole history at once.
+    f"GET {V1}/backups": _ADMIN,
+    f"POST {V1}/backups": _ADMIN,
     f"POST {V1}/query": _SEES_ALL,
     f"GET {V1}/snapshot": _SEES_ALL,
     # Alerts and views.

@@ -9,6 +9,7 @@ from typing import Protocol
 from nomaflow.engine.model import Actor
 from nomaflow.engine.query import Cursor, Idempotency, LogQuery, Reset, RunQuery, SlotQuery
 from nomaflow.wire import (
+    BackupInfo,
     CheckResult,
     ConnectorInfo,
     ConnectorTest,
@@ -118,3 +119,13 @@ class Engine(Protocol):
     def connectors(self) -> list[ConnectorInfo]: ...
     async def test_connector(self, name: str, actor: Actor) -> ConnectorTest: ...
     def step_types(self) -> list[StepTypeInfo]: ...
+
+    async def backups(self) -> list[BackupInfo]:
+        """The complete backups, newest first."""
+
+    async def backup(self) -> BackupInfo:
+        """Make a backup of the store and the home's files, and verify it; older ones go that are not to be kept.
+
+        Raises:
+            NotReadyError: it could not be made.
+        """

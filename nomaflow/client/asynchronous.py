@@ -105,6 +105,8 @@ class AsyncClient:
     connectors = _verb(calls.connectors)
     test_connector = _verb(calls.test_connector)
     step_types = _verb(calls.step_types)
+    backups = _verb(calls.backups)
+    backup = _verb(calls.backup)
     reload = _verb(calls.reload)
     me = _verb(calls.me)
     sign_in = _verb(calls.sign_in)

@@ -158,6 +158,21 @@ def step_types() -> Call[list[wire.StepTypeInfo]]:
     return get("/step-types", items(wire.StepTypeInfo))
 
 
+def backups() -> Call[list[wire.BackupInfo]]:
+    """The complete backups, newest first."""
+    return get("/backups", items(wire.BackupInfo))
+
+
+def backup() -> Call[wire.BackupInfo]:
+    """Make a backup of the run store, the settings and the job files; it is opened and read before it counts. Older
+    ones go that are not to be kept.
+
+    Raises:
+        NotReadyError: it could not be made.
+    """
+    return Call("POST", f"{V1}/backups", record(wire.BackupInfo))
+
+
 def reload() -> Call[wire.ReloadResult]:
     """Let the engine read the home's files again; what changed."""
     return Call("POST", f"{V1}/reload", record(wire.ReloadResult), is_repeatable=True)

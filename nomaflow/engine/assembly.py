@@ -18,6 +18,7 @@ from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.settings import Settings
 from nomaflow.engine.attempt import Surroundings
+from nomaflow.engine.backups import Backups
 from nomaflow.engine.board import RECENT, Board
 from nomaflow.engine.connectors import Connectors
 from nomaflow.engine.door import Door
@@ -90,8 +91,9 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
     seams, policy, secrets = given.seams, given.policy, given.secrets
     board = Board(map(run_summary, store.recent(RECENT)), store.newest_slots(seams.now() - SLOTS_SHOWN))
     around = Surroundings(home.path, home.jobs_dir, secrets, policy, recorder, feed)
-    own = Housekeeping(recorder, board, in_force, seams)
-    works = {"retention": own.retention, **given.works}
+    backups = Backups(home, recorder, seams)
+    own = Housekeeping(recorder, board, in_force, seams, backups)
+    works = {"retention": own.retention, "backup": own.backup, **given.works}
     runner = Runner(around, given.workers, board, seams, in_force, on_end=given.on_end, works=works)
 
     def not_ready() -> list[str]:
@@ -137,7 +139,7 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
     runs = Runs(jobs, runner, recorder, store, seams, door)
     schedules = Schedules(timetable, jobs, runs, door, store, recorder, seams)
     connectors = Connectors(in_force, catalogue, given.workers, secrets, policy, str(home.path))
-    engine = Engine(jobs, runs, Replays(jobs, runs, door), schedules, feed, connectors, all_reasons)
+    engine = Engine(jobs, runs, Replays(jobs, runs, door), schedules, feed, connectors, backups, all_reasons)
     return Assembled(engine, runner, door, scheduler, timetable)
 
 

@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.store import StoreError, StoreFiles
-from nomaflow.engine.store.backup import backups, info, thin_out
+from nomaflow.engine.store.backup import DAYS_KEPT, WEEKS_KEPT, backups, info, thin_out
 from nomaflow.engine.store.copies import Copy
 from nomaflow.engine.store.file import new_folder
 from nomaflow.errors import NotReadyError
@@ -33,20 +34,28 @@ class Backups:
         self._files = StoreFiles(home.store_file)
         self._one_at_a_time = trio.Lock()
 
-    async def make(self) -> BackupInfo:
-        """Make a backup of the store, the settings and the job files, and read it as a whole; then older ones go that
-        are not to be kept.
+    async def make(self, days: int = DAYS_KEPT, weeks: int = WEEKS_KEPT) -> BackupInfo:
+        """Make a backup of the store, the settings and the job files, and read it as a whole; then older ones go.
 
         It holds what was committed when this was called, or more. Canceled, there is none.
+
+        Args:
+            days: of so many days the newest backup is kept, and all of the last day.
+            weeks: of so many weeks the newest one is kept.
 
         Raises:
             NotReadyError: it could not be made.
         """
         async with self._one_at_a_time:
             try:
-                return await self._made()
+                made = await self._made()
+                gone = await trio.to_thread.run_sync(partial(thin_out, self._files, days=days, weeks=weeks))
             except (StoreError, OSError) as error:
                 raise NotReadyError(f"no backup was made: {error}") from None
+        log.info("made the backup %s: %d runs", made.name, made.runs)
+        for name in gone:
+            log.info("deleted the backup %s, since newer ones are kept", name)
+        return made
 
     async def all(self) -> list[BackupInfo]:
         """Those that there are, newest first."""
@@ -65,11 +74,7 @@ class Backups:
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_clear, place, making)
-        made = await trio.to_thread.run_sync(info, place)
-        log.info("made the backup %s: %d runs", made.name, made.runs)
-        for name in await trio.to_thread.run_sync(thin_out, self._files):
-            log.info("deleted the backup %s, since newer ones are kept", name)
-        return made
+        return await trio.to_thread.run_sync(info, place)
 
     async def _complete(self, making: Path, created_at: datetime) -> None:
         program = [sys.executable, "-P", "-m", "nomaflow.engine.store.backup"]

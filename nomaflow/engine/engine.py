@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nomaflow.definitions.steps import STEP_TYPES
+from nomaflow.engine.backups import Backups
 from nomaflow.engine.connectors import Connectors
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.jobs import Jobs
@@ -17,6 +18,7 @@ from nomaflow.engine.replays import Replays
 from nomaflow.engine.runs import Runs
 from nomaflow.engine.schedules import Schedules
 from nomaflow.wire import (
+    BackupInfo,
     CheckResult,
     ConnectorInfo,
     ConnectorTest,
@@ -57,6 +59,7 @@ class Engine:
     schedules: Schedules
     feed: Feed
     all_connectors: Connectors
+    all_backups: Backups
     reasons_not_ready: Callable[[], list[str]]
 
     @property
@@ -173,6 +176,12 @@ class Engine:
 
     async def test_connector(self, name: str, actor: Actor) -> ConnectorTest:
         return await self.all_connectors.test(name, actor)
+
+    async def backups(self) -> list[BackupInfo]:
+        return await self.all_backups.all()
+
+    async def backup(self) -> BackupInfo:
+        return await self.all_backups.make()
 
     def step_types(self) -> list[StepTypeInfo]:
         return [

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 
 import trio
 
+from nomaflow.definitions.steps.backup import Backup
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.steps.retention import Retention
+from nomaflow.engine.backups import Backups
 from nomaflow.engine.board import Board
 from nomaflow.engine.inside import Done, Say
 from nomaflow.engine.model import InForce
@@ -23,8 +25,9 @@ PAUSE_SECONDS = 0.2
 class Housekeeping:
     """The steps `retention` and `backup`."""
 
-    def __init__(self, recorder: Recorder, board: Board, in_force: InForce, seams: Seams) -> None:
+    def __init__(self, recorder: Recorder, board: Board, in_force: InForce, seams: Seams, backups: Backups) -> None:
         self._recorder, self._board, self._in_force, self._seams = recorder, board, in_force, seams
+        self._backups = backups
 
     async def retention(self, step: StepCommon, say: Say) -> Done:
         """Delete the runs that ended before the step's days, or those of the settings."""
@@ -42,6 +45,13 @@ class Housekeeping:
         if not deleted:
             say("no run is that old")
         return Done({"runs": deleted}, rows_affected=deleted)
+
+    async def backup(self, step: StepCommon, say: Say) -> Done:
+        """Make a backup, and delete the ones that the step does not keep."""
+        assert isinstance(step, Backup)
+        made = await self._backups.make(days=step.keep_daily, weeks=step.keep_weekly)
+        say(f"{made.name}: {made.runs:,} runs in {made.size_bytes / 1e6:.1f} MB, opened and read as a whole")
+        return Done({"name": made.name, "size_bytes": made.size_bytes, "runs": made.runs, "seq": made.seq})
 
 
 def _day(instant: datetime) -> str:

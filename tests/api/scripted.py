@@ -19,6 +19,7 @@ from nomaflow.errors import NotFoundError
 from nomaflow.launch.form import Field
 from nomaflow.wire import (
     ActiveRun,
+    BackupInfo,
     CardSchedule,
     CheckResult,
     ConnectorInfo,
@@ -69,6 +70,22 @@ def run(run_id: str, job_id: str, state: RunState = RunState.SUCCEEDED) -> Run:
 def slot(job_id: str) -> Slot:
     """A fire that is still to come."""
     return Slot(job_id=job_id, schedule="default", scheduled_at=NOON, state=SlotState.DUE)
+
+
+def backup() -> BackupInfo:
+    """One that was made at noon."""
+    return BackupInfo(
+        name="20260301T120000Z",
+        path="/home/.nomaflow/backups/20260301T120000Z",
+        created_at=NOON,
+        verified_at=NOON,
+        size_bytes=1000,
+        runs=2,
+        seq=7,
+        epoch=3,
+        schema_version=2,
+        program="nomaflow",
+    )
 
 
 def run_id(number: int) -> str:
@@ -276,6 +293,13 @@ class ScriptedEngine:
     async def test_connector(self, name: str, actor: Actor) -> ConnectorTest:
         self.asked.append(("test", name, actor))
         return ConnectorTest(ok=True, message="connected", elapsed_ms=1.0)
+
+    async def backups(self) -> list[BackupInfo]:
+        return [backup()]
+
+    async def backup(self) -> BackupInfo:
+        self.asked.append(("backup",))
+        return backup()
 
     def step_types(self) -> list[StepTypeInfo]:
         return [StepTypeInfo(type="python", description="Calls a function", options={})]

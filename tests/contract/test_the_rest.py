@@ -159,3 +159,15 @@ async def test_the_documentation_needs_no_network(world: World) -> None:
         assert "https://" not in page
         assert (await http.get("/docs/swagger-ui.css")).status_code == 200
         assert (await http.get(f"{V1}/docs")).status_code == 404
+
+
+async def test_a_backup_is_made_and_listed(client: AsyncClient, vic: AsyncClient) -> None:
+    """With what it holds; who is no administrator may not even see which there are."""
+    made = await client.backup()
+    assert made.verified_at >= made.created_at
+    assert made.size_bytes > 0
+    again = await client.backup()
+    assert [backup.name for backup in await client.backups()][:2] == [again.name, made.name]
+    for refused in (vic.backups, vic.backup):
+        with pytest.raises(NotAllowedError, match="admin"):
+            await refused()

@@ -189,7 +189,7 @@ def test_what_is_kept(ages: list[int], left: list[int]) -> None:
     """
     sunday = datetime(2026, 3, 1, 23, tzinfo=UTC)
     made = [sunday - timedelta(hours=age) for age in ages]
-    assert kept(made) == {sunday - timedelta(hours=age) for age in left}
+    assert kept(made, 7, 4) == {sunday - timedelta(hours=age) for age in left}
 
 
 async def test_older_ones_go_when_a_new_one_is_made(home: Home) -> None:

@@ -27,7 +27,7 @@ from nomaflow.engine.schedules import Schedules
 from nomaflow.engine.timetable import Timetable
 from nomaflow.home import Home
 from nomaflow.seams import Seams
-from nomaflow.wire import ConnectorTest
+from nomaflow.wire import BackupInfo, ConnectorTest
 from tests.fakes.history import ScriptedHistory
 from tests.fakes.sessions import SessionsInMemory
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import trio
 
     from nomaflow.definitions.settings import Settings
+    from nomaflow.engine.backups import Backups
     from nomaflow.engine.change import Change
     from nomaflow.engine.model import Actor, Slot
     from nomaflow.engine.ports import Secrets, Worker, Workers
@@ -112,7 +113,10 @@ class FakeEngine(Engine):
         runs, store = cast("Runs", self._scripted), cast("Store", NoSlots())
         schedules = Schedules(timetable, all_jobs, runs, door, store, recorder, self.seams)
         replays = Replays(all_jobs, runs, door)
-        super().__init__(all_jobs, runs, replays, schedules, feed, connectors, lambda: list(self.why_not_ready))
+        backups = cast("Backups", FakeBackups(self.seams))
+        super().__init__(
+            all_jobs, runs, replays, schedules, feed, connectors, backups, lambda: list(self.why_not_ready)
+        )
 
     async def advance(self, run_id: str) -> Run:
         """One change of the run, if anything may change; the run as it is then."""
@@ -155,6 +159,36 @@ class FakeConnectors(Connectors):
         self._usable(name, actor)
         message = self._fake.broken.get(name)
         return ConnectorTest(ok=message is None, message=message or f"{name} answers", elapsed_ms=1.0)
+
+
+class FakeBackups:
+    """Backups without files."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self._made: list[BackupInfo] = []
+
+    async def make(self, days: int = 7, weeks: int = 4) -> BackupInfo:
+        """One more."""
+        now, name = self._seams.now(), f"backup-{len(self._made) + 1}"
+        made = BackupInfo(
+            name=name,
+            path=f"/backups/{name}",
+            created_at=now,
+            verified_at=now,
+            size_bytes=1000,
+            runs=0,
+            seq=0,
+            epoch=1,
+            schema_version=2,
+            program="nomaflow",
+        )
+        self._made.insert(0, made)
+        return made
+
+    async def all(self) -> list[BackupInfo]:
+        """Those that were made, newest first."""
+        return list(self._made)
 
 
 class NoSlots:

@@ -161,24 +161,26 @@ def backups(files: StoreFiles) -> list[BackupInfo]:
     return sorted(found, key=lambda backup: backup.created_at, reverse=True)
 
 
-def thin_out(files: StoreFiles) -> list[str]:
+def thin_out(files: StoreFiles, *, days: int = DAYS_KEPT, weeks: int = WEEKS_KEPT) -> list[str]:
     """Delete the backups that are not to be kept; their names."""
     there = backups(files)
-    keep = kept([backup.created_at for backup in there])
+    keep = kept([backup.created_at for backup in there], days, weeks)
     gone = [backup for backup in there if backup.created_at not in keep]
     for backup in gone:
         shutil.rmtree(backup.path)
     return [backup.name for backup in gone]
 
 
-def kept(made: Sequence[datetime]) -> set[datetime]:
-    """Which of these are kept: all of the newest one's day, the newest of each of seven days and of four weeks that
-    have one."""
+def kept(made: Sequence[datetime], days: int, weeks: int) -> set[datetime]:
+    """Which of these are kept: all of the last 24 hours before the newest one, and the newest of each of so many days
+    and weeks that have one."""
+    if not made:
+        return set()
     newest_first = sorted(made, reverse=True)
     keep = {instant for instant in newest_first if newest_first[0] - instant < ALL_KEPT}
-    keep |= _newest_of_each(newest_first, [instant.date() for instant in newest_first], DAYS_KEPT)
-    weeks = [instant.date() - timedelta(days=instant.weekday()) for instant in newest_first]
-    return keep | _newest_of_each(newest_first, weeks, WEEKS_KEPT)
+    keep |= _newest_of_each(newest_first, [instant.date() for instant in newest_first], days)
+    mondays = [instant.date() - timedelta(days=instant.weekday()) for instant in newest_first]
+    return keep | _newest_of_each(newest_first, mondays, weeks)
 
 
 def _newest_of_each(instants: Iterable[datetime], spans: Iterable[date], count: int) -> set[datetime]:

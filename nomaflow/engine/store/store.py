@@ -124,6 +124,12 @@ class Store(Reading, Searching, Timing):
             db.execute("DELETE FROM idempotency WHERE created_at < ?", [naive(keys_before)]).fetchall()
             db.execute("DELETE FROM session WHERE expires_at < ?", [naive(sessions_before)]).fetchall()
 
+    def begin_anew(self) -> None:
+        """The file is a backup's: its schedules count from now, and fire for nothing that was before."""
+        with self._transaction() as db:
+            db.execute("UPDATE schedule SET rule = ''").fetchall()
+            db.execute("DELETE FROM meta WHERE name = 'restored_at'").fetchall()
+
     def prune(self, before: datetime, failed_before: datetime, limit: int) -> int:
         """Delete at most `limit` runs that ended before an instant (FAILED ones: before another), with all that is
         theirs. Never one that has not ended, nor the newest of its job; how many were deleted."""
