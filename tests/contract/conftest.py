@@ -55,3 +55,9 @@ async def ana(client: AsyncClient) -> AsyncClient:
 async def vic(client: AsyncClient) -> AsyncClient:
     """A viewer, signed in by password."""
     return client.with_token((await client.sign_in("vic", PASSWORD)).token)
+
+
+@pytest.fixture
+async def joe(client: AsyncClient) -> AsyncClient:
+    """A viewer of the jobs that are named `joes-…`, signed in by password."""
+    return client.with_token((await client.sign_in("joe", PASSWORD)).token)

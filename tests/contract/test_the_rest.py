@@ -135,8 +135,6 @@ async def test_a_body_is_read_strictly(
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/schedule"),
-        ("POST", "/schedule/preview"),
         ("GET", "/audit"),
         ("GET", "/incidents"),
         ("POST", "/query"),

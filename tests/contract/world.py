@@ -47,6 +47,9 @@ password_hash = "{hash_password(PASSWORD)}"
 [accounts.vic]
 role = "viewer"
 password_hash = "{hash_password(PASSWORD)}"
+[accounts.joe]
+grants = [{{ role = "viewer", jobs = ["joes-*"] }}]
+password_hash = "{hash_password(PASSWORD)}"
 """
 
 STEPS = f"""\
