@@ -6,6 +6,7 @@
     launching.py  run, plan, replay: values from text, by the types of the job's form
     runs.py       runs, logs, cancel; details.py: show; follow.py: a run as it goes
     searching.py  searches as they are typed
+    upkeep.py     backup, restore, doctor
     show.py       tables, times, colours, and text that cannot move the cursor
 
 A command imports what it needs when it runs, so that `nomaflow --help` and a typing error cost a tenth of a second.
@@ -21,7 +22,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from nomaflow.cli import accounts, details, homes, jobs, launching, runs
+from nomaflow.cli import accounts, details, homes, jobs, launching, runs, upkeep
 from nomaflow.cli.searching import with_terms_last
 from nomaflow.cli.show import folded, shown
 from nomaflow.errors import (
@@ -50,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for subject in (homes, jobs, launching, runs, details):
+for subject in (homes, jobs, launching, runs, details, upkeep):
     for command in subject.COMMANDS:
         app.command()(command)
 app.add_typer(jobs.connectors_app, name="connectors")

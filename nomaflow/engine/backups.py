@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 from datetime import datetime
 from functools import partial
@@ -14,7 +13,7 @@ import trio
 
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.store import StoreError, StoreFiles
-from nomaflow.engine.store.backup import DAYS_KEPT, WEEKS_KEPT, backups, info, thin_out
+from nomaflow.engine.store.backup import DAYS_KEPT, WEEKS_KEPT, backups, clear, info, thin_out
 from nomaflow.engine.store.copies import Copy
 from nomaflow.engine.store.file import new_folder
 from nomaflow.errors import NotReadyError
@@ -73,7 +72,7 @@ class Backups:
             await self._complete(making, created_at)
         finally:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(_clear, place, making)
+                await trio.to_thread.run_sync(clear, place, making)
         return await trio.to_thread.run_sync(info, place)
 
     async def _complete(self, making: Path, created_at: datetime) -> None:
@@ -104,9 +103,3 @@ def _copy(files: StoreFiles, making: Path) -> None:
         copy.give_up()
         raise
     copy.done()
-
-
-def _clear(place: Path, making: Path) -> None:
-    shutil.rmtree(making, ignore_errors=True)
-    if not any(place.iterdir()):
-        place.rmdir()

@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 
 from nomaflow.engine.store.examination import examine, facts
-from nomaflow.engine.store.file import StoreError, StoreFiles, connect, copy_file, sync_folder
+from nomaflow.engine.store.file import StoreError, StoreFiles, connect, copy_file, new_folder, sync_folder
 from nomaflow.home import Home
 from nomaflow.seams import utc_now
 from nomaflow.wire import BackupInfo, iso
@@ -83,6 +83,65 @@ def complete(home: Home, making: Path, created_at: datetime, now: Callable[[], d
     making.rename(done)
     sync_folder(done.parent)
     return info(done)
+
+
+def make(home: Home, now: Callable[[], datetime]) -> BackupInfo:
+    """Make a backup of a home whose engine does not run; its lock must be held. Older ones go that are not to be kept.
+
+    Raises:
+        StoreError: there is no store, or it is not whole; there is no backup then.
+        OSError: the disk does not take it.
+    """
+    files = StoreFiles(home.store_file)
+    if not files.database.exists():
+        raise StoreError(f"{home.path} has no run store yet: there is nothing to back up")
+    created_at = now()
+    place = new_folder(files.backups, created_at)
+    making = place.with_name(f"{place.name}.tmp")
+    try:
+        making.mkdir(mode=0o700)
+        for source in (files.database, files.wal):
+            if source.exists():
+                copy_file(source, making / source.name)
+        made = complete(home, making, created_at, now)
+    finally:
+        clear(place, making)
+    thin_out(files)
+    return made
+
+
+def clear(place: Path, making: Path) -> None:
+    """Delete what is left of a backup that was not completed."""
+    shutil.rmtree(making, ignore_errors=True)
+    if not any(place.iterdir()):
+        place.rmdir()
+
+
+def copy_to(made: BackupInfo, folder: Path) -> Path:
+    """Copy a backup into another folder, and compare every byte's hash; the folder that it has there.
+
+    Raises:
+        StoreError: it is there already, or the copy is another.
+        OSError: the disk does not take it.
+    """
+    target = folder / made.name
+    if target.exists():
+        raise StoreError(f"{target} is there already")
+    making = folder / f".{made.name}.tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(making, ignore_errors=True)
+    try:
+        for source in sorted(Path(made.path).rglob("*")):
+            place = making / source.relative_to(made.path)
+            if source.is_file():
+                place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                copy_file(source, place)
+        check(making)
+        making.rename(target)
+        sync_folder(folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return target
 
 
 def home_files(home: Home) -> Iterator[Path]:
