@@ -127,7 +127,7 @@ class Schedules:
         zone = _checked(ask.cron, ask.timezone) or self._door.timezone
         after = ask.after or self._seams.now()
         shown = await self._seams.in_thread(preview, ask.cron, zone, ask.count, after)
-        return Preview(fires=list(shown.fires), words=shown.words, notes=list(shown.notes))
+        return Preview(fires=list(shown.fires), timezone=zone, words=shown.words, notes=list(shown.notes))
 
     def next_fires(self, job: Job, count: int = 5) -> list[datetime]:
         """The next fires of a job that is not saved yet, of all its schedules."""
@@ -159,7 +159,7 @@ class Schedules:
                 old, new, since=since, until=until, durations_seconds=durations, overlap=job.overlap
             )
         )
-        return WhatIf.model_validate(asdict(found))
+        return WhatIf.model_validate({**asdict(found), "timezone": zone})
 
     async def skip(self, job_id: str, choice: SlotChoice, actor: Actor) -> Slot:
         """Leave one fire of a schedule out."""

@@ -58,9 +58,10 @@ class PreviewAsk(Sent):
 
 
 class Preview(Given):
-    """The next fires of a rule, the rule in words, and what may surprise about it."""
+    """The next fires of a rule, the zone that it was read in, the rule in words, and what may surprise about it."""
 
     fires: list[Instant]
+    timezone: str
     words: str
     notes: list[str] = []
 
@@ -79,11 +80,13 @@ class WhatIf(Given):
     """How often the changed rule would have fired in that time, and how often a run would still have been going.
 
     `overlaps` counts the fires that would have come while the run before them went, with the runs' median duration;
-    `overlaps_when_slow` with the one that 95 % of them stay below. `examples` are some of those fires.
+    `overlaps_when_slow` with the one that 95 % of them stay below. `examples` are some of those fires. `timezone` is the
+    one that the changed rule was read in.
     """
 
     since: Instant
     until: Instant
+    timezone: str
     fires_before: int
     fires_after: int
     overlaps: int

@@ -273,12 +273,12 @@ class ScriptedEngine:
 
     async def preview(self, ask: PreviewAsk) -> Preview:
         self.asked.append(("preview", ask))
-        return Preview(fires=[NOON], words="At noon")
+        return Preview(fires=[NOON], timezone="UTC", words="At noon")
 
     async def what_if(self, ask: WhatIfAsk) -> WhatIf:
         self.asked.append(("what-if", ask))
         numbers = dict.fromkeys(("fires_before", "fires_after", "overlaps", "overlaps_when_slow"), 1)
-        return WhatIf(since=NOON, until=NOON, words="At noon", **numbers)
+        return WhatIf(since=NOON, until=NOON, timezone="UTC", words="At noon", **numbers)
 
     async def skip(self, job_id: str, choice: SlotChoice, actor: Actor) -> Slot:
         self.asked.append(("skip", job_id, choice, actor))

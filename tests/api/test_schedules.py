@@ -108,7 +108,12 @@ async def test_everybody_may_preview_a_rule(stand: Stand) -> None:
     """It tells nothing of any job."""
     body = {"cron": "0 12 * * *", "timezone": "Europe/Paris", "count": 1}
     answer = await stand.send("POST", f"{CALENDAR}/preview", as_="nobody", json=body)
-    assert answer.json() == {"fires": ["2026-03-01T12:00:00.000Z"], "words": "At noon", "notes": []}
+    assert answer.json() == {
+        "fires": ["2026-03-01T12:00:00.000Z"],
+        "timezone": "UTC",
+        "words": "At noon",
+        "notes": [],
+    }
 
 
 @pytest.mark.parametrize(

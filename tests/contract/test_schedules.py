@@ -118,7 +118,7 @@ async def test_a_rule_is_previewed(client: AsyncClient) -> None:
     after = datetime(2027, 3, 27, 12, tzinfo=UTC)
     found = await client.preview("30 2 * * *", count=2, after=after)
     assert [fire.isoformat() for fire in found.fires] == ["2027-03-28T01:00:00+00:00", "2027-03-29T00:30:00+00:00"]
-    assert found.words == "At 02:30"
+    assert (found.words, found.timezone) == ("At 02:30", "Europe/Paris")
     assert found.notes[0] == "On 28 Mar 2027 02:30 does not exist: it fires at 03:00."
     found = await client.preview("30 2 * * *", timezone="Asia/Tokyo", count=1, after=after)
     assert [fire.isoformat() for fire in found.fires] == ["2027-03-27T17:30:00+00:00"]
@@ -159,6 +159,7 @@ async def test_a_changed_rule_is_held_against_the_past(client: AsyncClient, joe:
     found = await client.what_if(job_id, "0 */6 * * *", days=10)
     assert found.until - found.since == 10 * DAY
     assert (found.fires_before, found.fires_after, found.overlaps) == (10, 40, 0)
+    assert found.timezone == "Europe/Paris"
     assert found.words == (await client.preview("0 */6 * * *")).words
     assert found.notes[0].startswith("No run of the job has ended yet")
     messages = []
