@@ -1,0 +1,42 @@
+"""Replays seeds: `python -m tests.simulation 17`, or a range of them, `python -m tests.simulation 0 20000`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from tests.simulation.checks import breaches
+from tests.simulation.simulate import simulate
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def main() -> int:
+    """Replay, and print what was found; 1 where an invariant was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("first", type=int, help="the seed, or the first one")
+    parser.add_argument("end", type=int, nargs="?", help="the seed behind the last one")
+    given = parser.parse_args()
+    end = given.first + 1 if given.end is None else given.end
+    happened: Counter[str] = Counter()
+    began, broken = time.perf_counter(), 0
+    for seed in range(given.first, end):
+        evidence = simulate(seed)
+        happened += evidence.sometimes
+        found = list(breaches(evidence))
+        broken += bool(found)
+        for sentence in found:
+            _say(f"{seed}: {sentence}")
+    for what, count in sorted(happened.items()):
+        _say(f"{count:6} {what}")
+    seconds = time.perf_counter() - began
+    _say(f"{end - given.first} seeds in {seconds:.1f} s, {broken} of them with breaches")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The invariants, each checked from the evidence alone: nothing here knows how the engine does it.
+
+The numbers are those of the reliability catalogue. A check gives back a sentence for each breach that it finds.
+
+    effects     2, 4, 6, 7: what steps did, against each other and against what was said of them
+    capacity    locks, connectors and max_parallel_runs
+    answers     1: what was acknowledged is there; keys; cancels
+    histories   5, 15: legal paths, final ends, everything comes to its end
+    tries       17: how often and when a step is tried again
+    logs        8: numbered without gap or repeat, and whole
+    slots       3, 16, 20: every due slot has one row, by another's cron
+    restarts    18: a clean restart changes nothing; sentences say why something waits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.simulation.checks import answers, capacity, effects, histories, logs, restarts, tries
+from tests.simulation.checks.facts import Facts
+from tests.simulation.evidence import Evidence
+
+ALL = [
+    effects.started_once,
+    effects.on_record,
+    effects.in_order,
+    effects.none_after_the_end,
+    effects.one_run_of_a_job,
+    capacity.locks_are_held_alone,
+    capacity.limits_are_kept,
+    answers.launches_are_there,
+    answers.keys_start_one_run,
+    answers.cancels_hold,
+    answers.busy_jobs_take_no_run,
+    histories.engines_do_not_fall_over,
+    histories.paths_are_legal,
+    histories.ends_are_final,
+    histories.everything_ends,
+    histories.records_hang_together,
+    tries.as_often_as_they_may,
+    tries.when_they_are_due,
+    logs.without_gap_or_repeat,
+    restarts.nothing_changes,
+    restarts.numbers_never_fall,
+    restarts.sentences_say_why,
+]
+
+
+def breaches(evidence: Evidence) -> Iterator[str]:
+    """Every breach of an invariant, as a sentence with the invariant's name."""
+    facts = Facts(evidence)
+    for check in ALL:
+        for sentence in check(facts):
+            yield f"{check.__module__.rpartition('.')[2]}.{check.__name__}: {sentence}"

@@ -1,0 +1,144 @@
+"""The disk of a simulated world: commits take their time, fail, and engines die before, in and after them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import trio
+
+from nomaflow.engine.change import Change, Row
+from nomaflow.engine.rows import RUN_CHANGES
+from tests.fakes.store import KeyTakenError, MemoryStore
+from tests.fakes.tables import Tables
+from tests.simulation.evidence import Evidence, Trouble
+
+STATE = RUN_CHANGES.index("state")
+SLOW_SECONDS = 1.0
+"""A commit that takes longer is told as trouble: nobody can say what waited for it."""
+
+
+class GoneError(Exception):
+    """The engine that asked is dead."""
+
+
+@dataclass
+class CrashPoint:
+    """Where an engine dies: at the first commit that fits, before it, after it, or some seconds after it."""
+
+    what: str
+    when: str
+    seconds: float = 0
+
+    def fits(self, changes: Sequence[Change]) -> bool:
+        """Whether this is the commit."""
+        return any(_KINDS[self.what](change) for change in changes)
+
+
+def _to(change: Change, *states: str) -> bool:
+    return any(row[STATE] in states for row in change.updated)
+
+
+_KINDS: dict[str, Callable[[Change], bool]] = {
+    "fire": lambda change: bool(change.slots and change.inserted),
+    "slots": lambda change: bool(change.slots),
+    "launch": lambda change: bool(change.inserted and not change.slots),
+    "begin": lambda change: _to(change, "RUNNING"),
+    "cancel": lambda change: _to(change, "CANCELING"),
+    "end": lambda change: _to(change, "SUCCEEDED", "FAILED", "CANCELED"),
+    "wait": lambda change: bool(change.waits),
+    "edit": lambda change: bool(change.schedules or change.gone_schedules or (change.cursors and not change.slots)),
+    "pause": lambda change: bool(change.pauses or change.gone_pauses),
+    "any": lambda change: True,
+}
+CRASH_KINDS = list(_KINDS)
+
+
+@dataclass
+class Disk:
+    """What of the disk is decided by the world."""
+
+    draw: random.Random
+    evidence: Evidence
+    tables: Tables = field(default_factory=Tables)
+    failing_until: float = 0
+    slow_until: float = 0
+    crash_points: list[CrashPoint] = field(default_factory=list)
+
+    def latency(self) -> float:
+        """How long a commit takes."""
+        if trio.current_time() < self.slow_until:
+            return self.draw.uniform(2, 25)
+        return self.draw.choice([0, 0, 0.003, 0.003, 0.02])
+
+
+class SimulatedStore(MemoryStore):
+    """The store of one life of the engine.
+
+    Args:
+        disk: the world's.
+        crash: ends that life, now or after some seconds.
+    """
+
+    def __init__(self, disk: Disk, crash: Callable[[float], None]) -> None:
+        super().__init__(disk.tables)
+        self._disk, self._crash = disk, crash
+        self.is_dead = self._is_dying = False
+        self.died = trio.Event()
+        self.in_flight: Callable[[], None] | None = None
+
+    def commit(self, changes: Sequence[Change], log_rows: Sequence[Row]) -> None:
+        self._check()
+        points = [] if self._is_dying else self._disk.crash_points
+        point = next((point for point in points if point.fits(changes)), None)
+        if point is not None:
+            self._disk.crash_points.remove(point)
+            self._disk.evidence.saw(f"crash {point.when} {point.what}")
+            if point.when == "before":
+                self._crash(0)
+                raise GoneError
+        super().commit(changes, log_rows)
+        if point is not None:
+            self._crash(point.seconds if point.when == "later" else 0)
+            if point.when == "after":
+                raise GoneError
+
+    def probe(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self.is_dead:
+            raise GoneError
+        if trio.current_time() < self._disk.failing_until:
+            self._disk.evidence.saw("a commit failed")
+            raise OSError(28, "No space left on device")
+
+    async def offload(self, call: Callable[[], None]) -> None:
+        """What the recorder has done by its thread: takes some time, in which the engine may die."""
+        if self.is_dead:
+            raise GoneError
+        began, seconds = trio.current_time(), self._disk.latency()
+        self.in_flight = call
+        with trio.move_on_after(seconds):
+            await self.died.wait()
+        self.in_flight = None
+        if seconds >= SLOW_SECONDS:
+            self._disk.evidence.saw("a commit was slow")
+            self._disk.evidence.troubles.append(Trouble("slow", began, trio.current_time()))
+        if self.is_dead:
+            raise GoneError
+        call()
+
+    def die(self, *, in_flight_is_there: bool) -> None:
+        """The engine is gone; what it was writing is on the disk or not."""
+        call, self.in_flight, self._is_dying = self.in_flight, None, True
+        if call is not None and in_flight_is_there:
+            self._disk.evidence.saw("the commit in flight was there after a crash")
+            with suppress(OSError, KeyTakenError):
+                call()
+        elif call is not None:
+            self._disk.evidence.saw("the commit in flight was lost in a crash")
+        self.is_dead = True
+        self.died.set()

@@ -1,0 +1,162 @@
+"""One seed, from its home to what is seen from outside at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import trio
+import trio.testing
+
+from nomaflow.engine import scheduler
+from nomaflow.engine.query import LogQuery, RunQuery, SlotQuery
+from tests.simulation import homes
+from tests.simulation.actor import People
+from tests.simulation.evidence import Dump, Evidence
+from tests.simulation.faults import Faults
+from tests.simulation.world import World, opened
+
+RESUME_SECONDS = 400.0
+"""So long schedules go on after the last trouble."""
+
+ALL_OVER_SECONDS = 40 * 86_400.0
+"""What takes longer than that, when nothing is wrong any more, never ends."""
+
+
+def simulate(seed: int) -> Evidence:
+    """Live one world through."""
+    spec = homes.home(random.Random(f"{seed} home"))
+    looks = mock.patch.object(scheduler, "LOOK_SECONDS", spec.pace.look_seconds)
+    memory = tempfile.TemporaryDirectory(prefix="simulated-", dir=_memory())
+    with _quiet(), looks, _in_order(seed), memory as folder:
+        world = World(seed, spec, Path(folder))
+        world.home.jobs_dir.mkdir()
+        world.home.make_state_dir()
+        trio.run(_lived, world, clock=trio.testing.MockClock(autojump_threshold=0))
+    return world.evidence
+
+
+@contextmanager
+def _in_order(seed: int) -> Iterator[None]:
+    """Which of the tasks that can go on does so first is trio's chance: the seed's, for the time of a world."""
+    core: Any = trio._core._run
+    was, state = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r.getstate()
+    core._ALLOW_DETERMINISTIC_SCHEDULING = True
+    core._r.seed(seed)
+    try:
+        yield
+    finally:
+        core._ALLOW_DETERMINISTIC_SCHEDULING = was
+        core._r.setstate(state)
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one: renaming a file on a disk takes milliseconds."""
+    folder = "/dev/shm"
+    return folder if os.access(folder, os.W_OK) else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log, since errors are the point, and no waiting for the disk: the simulated one is in memory."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with mock.patch("os.fsync", return_value=None):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+async def _lived(world: World) -> None:
+    spec = world.spec
+    world.write(None, spec.settings())
+    for job in spec.jobs.values():
+        world.write(job.id, job.text())
+    async with opened(world), trio.open_nursery() as nursery:
+        people, faults = People(world, nursery), Faults(world)
+        await world.takes_calls()
+        until = spec.pace.seconds
+        nursery.start_soon(faults.happen, until)
+        await people.work(until)
+        await _end(world, people, faults)
+        nursery.cancel_scope.cancel()
+
+
+async def _end(world: World, people: People, faults: Faults) -> None:
+    """Trouble is over: everything due comes to its end, and nothing is lost by a clean stop."""
+    faults.calm()
+    await world.takes_calls()
+    for job in list(world.spec.jobs.values()):
+        people.put(replace(job, broken=""))
+    await people.reload()
+    world.evidence.calm = trio.current_time()
+    await trio.sleep(RESUME_SECONDS)
+    for job_id in list(world.spec.jobs):
+        await people.set_enabled(job_id, False)
+    await _all_over(world)
+    world.note_cursors()
+    world.evidence.dumps.append(await dumped(world))
+    assert world.living is not None
+    world.living.stopping.asked.set()
+    await trio.sleep(0.5)
+    await world.takes_calls()
+    world.evidence.dumps.append(await dumped(world))
+    world.is_over = True
+
+
+async def _all_over(world: World) -> None:
+    with trio.move_on_after(ALL_OVER_SECONDS):
+        while True:
+            living = world.living
+            assert living is not None
+            assert living.running is not None
+            active = living.running.runner.all_active()
+            if not active:
+                return
+            for each in active[:1]:
+                await each.ended.wait()
+    world.evidence.unended = [each.run.id for each in active]
+
+
+async def dumped(world: World) -> Dump:
+    """The whole state, as the engine's verbs show it."""
+    living = world.living
+    assert living is not None
+    assert living.running is not None
+    engine = living.running.engine
+    dump = Dump(trio.current_time(), world.now())
+    cursor: str | None = None
+    while True:
+        page = await engine.runs(RunQuery(limit=500, cursor=cursor))
+        for summary in page.items:
+            dump.runs[summary.id] = await engine.run(summary.id)
+            lines, after = [], 0
+            while True:
+                log = await engine.log(summary.id, LogQuery(after=after, limit=500))
+                lines += log.lines
+                after = log.next
+                if len(log.lines) < 500:
+                    break
+            dump.logs[summary.id] = lines
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    far = timedelta(days=400)
+    query = SlotQuery(world.spec.start - far, world.spec.start + far, limit=500)
+    while True:
+        slots = await engine.calendar(query)
+        dump.slots += [slot for slot in slots.items if slot.state != "DUE"]
+        if slots.next_cursor is None or any(slot.state == "DUE" for slot in slots.items):
+            break
+        query = replace(query, cursor=slots.next_cursor)
+    dump.cards = {card.id: card for card in engine.cards()}
+    return dump

@@ -1,0 +1,25 @@
+"""Simulated worlds keep the invariants, whatever goes wrong in them; `NOMAFLOW_SEEDS` says how many worlds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.simulation.checks import breaches
+from tests.simulation.seeds import SEEDS
+from tests.simulation.simulate import simulate
+
+SHOWN = 12
+
+
+@pytest.mark.limit(120 + SEEDS)
+def test_whatever_goes_wrong_the_invariants_hold() -> None:
+    """Each seed is a world of its own; one that breaks an invariant is named, with the command that replays it."""
+    found: list[str] = []
+    happened: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        evidence = simulate(seed)
+        happened += evidence.sometimes
+        found += [f"python -m tests.simulation {seed}\n    {sentence}" for sentence in breaches(evidence)]
+    assert not found, f"{len(found)} breaches:\n" + "\n".join(found[:SHOWN])
