@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,10 +25,13 @@ from nomaflow.engine.model import Actor, InForce, Run
 from nomaflow.engine.recorder import Ticket
 from nomaflow.engine.run_log import RunLog
 from nomaflow.engine.runner import Runner
+from nomaflow.errors import NotReadyError
 from nomaflow.history.expected import expected_seconds
 from nomaflow.launch.plan import Plan
 from nomaflow.seams import Seams
 from nomaflow.wire import StepRun
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -193,4 +196,11 @@ class Door:
                 continue
             how = "replaced by" if run_id in verdict.replaces else "canceled to make room for"
             stop = Stop("cancel", by, run.queued_at, f"{how} {run.id}")
-            self._nursery.start_soon(partial(self._runner.stop, active, stop))
+            self._nursery.start_soon(self._stop, active, stop)
+
+    async def _stop(self, active: ActiveRun, stop: Stop) -> None:
+        """Nobody waits for the answer, so nobody else could take the error: the run is stopped all the same."""
+        try:
+            await self._runner.stop(active, stop)
+        except NotReadyError as error:
+            log.error("that %s makes room could not be recorded: %s", active.run.id, error)
