@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -17,13 +18,16 @@ class Board:
 
     def __init__(self, newest_first: Iterable[RunSummary], slots: Iterable[Slot] = ()) -> None:
         self._slots = {slot.job_id: slot for slot in slots}
-        self._recent: dict[str, deque[RunSummary]] = defaultdict(lambda: deque(maxlen=RECENT))
-        for summary in reversed(list(newest_first)):
-            self._recent[summary.job_id].append(summary)
+        self._recent: dict[str, list[RunSummary]] = defaultdict(list)
+        for summary in newest_first:
+            if summary.state.is_terminal:
+                self.ended(summary)
 
     def ended(self, summary: RunSummary) -> None:
-        """A run of the job is over."""
-        self._recent[summary.job_id].append(summary)
+        """A run of the job is over. Runs stand in the order in which they came, as the store gives them."""
+        recent = self._recent[summary.job_id]
+        insort(recent, summary, key=lambda run: run.id)
+        del recent[:-RECENT]
 
     def decided(self, slot: Slot) -> None:
         """A newer fire of the job has its slot."""

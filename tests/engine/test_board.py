@@ -47,6 +47,24 @@ def test_an_ended_run_is_the_newest() -> None:
     assert recent[-1].seconds == 10
 
 
+def test_runs_stand_in_the_order_in_which_they_came() -> None:
+    """Not in that of their ends, so that a restart changes nothing."""
+    board = Board([])
+    for number in (2, 1, 3):
+        board.ended(ended(number))
+    rebuilt = Board([ended(3), ended(2), ended(1)])
+    assert board.recent("etl") == rebuilt.recent("etl")
+    assert board.last("etl") == ended(3)
+
+
+def test_a_run_that_goes_on_is_not_on_the_board() -> None:
+    """It comes when it has ended, once."""
+    board = Board([ended(2, state=RunState.RUNNING), ended(1)])
+    assert [run.run_id for run in board.recent("etl")] == ["run_0000000000001"]
+    board.ended(ended(2))
+    assert [run.run_id for run in board.recent("etl")] == ["run_0000000000001", "run_0000000000002"]
+
+
 def test_a_job_that_never_ran_has_nothing() -> None:
     """And asking does not make it known."""
     board = Board([])
