@@ -80,8 +80,8 @@ class WhatIf(Given):
     """How often the changed rule would have fired in that time, and how often a run would still have been going.
 
     `overlaps` counts the fires that would have come while the run before them went, with the runs' median duration;
-    `overlaps_when_slow` with the one that 95 % of them stay below. `examples` are some of those fires. `timezone` is the
-    one that the changed rule was read in.
+    `overlaps_when_slow` with the one that 95 % of them stay below. `examples` are some of those fires. `timezone` is
+    the one that the changed rule was read in.
     """
 
     since: Instant
