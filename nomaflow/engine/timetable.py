@@ -69,7 +69,8 @@ class Timetable:
                 row = ScheduleRow(self._last_number, job.id, schedule.name, rule, now)
                 change.schedules.append(row)
             elif row.rule != rule:
-                row = replace(row, rule=rule, cursor=now)
+                # A clock that was set back gives no fire a second slot.
+                row = replace(row, rule=rule, cursor=max(now, row.cursor))
                 change.cursors.append(row)
             self._rows[place] = row
             cron = compiled(schedule.cron, zone)

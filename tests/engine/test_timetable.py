@@ -55,6 +55,15 @@ def test_another_rule_zone_or_switch_counts_from_now() -> None:
         assert change.cursors == [stored(3, rule, NOW)]
 
 
+def test_a_clock_that_was_set_back_takes_no_cursor_with_it() -> None:
+    """What has its slot by another rule gets no second one when the clock passes it once more."""
+    timetable = Timetable([stored(3, "0 * * * * UTC on", NOW + 3 * HOUR)], 3, [])
+    timetable.sync(job(hourly(), enabled=False), "UTC", NOW)
+    change = timetable.sync(job(hourly()), "UTC", NOW)
+    assert change.cursors == [stored(3, "0 * * * * UTC on", NOW + 3 * HOUR)]
+    assert timetable.next_at() == NOW + 4 * HOUR
+
+
 def test_a_job_or_schedule_that_is_off_is_not_due() -> None:
     """It is watched all the same, and has no next fire."""
     timetable = Timetable([], 0, [])

@@ -250,7 +250,7 @@ class People:
         job_id = self._job()
         spec = replace(self._meant[job_id], broken="")
 
-        async def ask(here: Assembled) -> object:
+        async def ask(here: Assembled) -> None:
             await here.engine.delete_job(job_id, here.engine.job(job_id).etag, ADMIN)
 
         await self._world.call("delete", ask, job_id)
