@@ -178,6 +178,7 @@ def test_a_loss_stays_until_it_is_accepted(tmp_path: Path) -> None:
     store.close()
     store = opened(tmp_path)
     assert store.lost is None
+    assert store.was_restored()
     [(seq, who, reason)] = store._all("SELECT seq, who, reason FROM event WHERE state = 'accepted'")
     assert (seq, who) == (13, "ana")
     assert "event 12 was committed" in reason

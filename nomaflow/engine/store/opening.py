@@ -35,6 +35,7 @@ from nomaflow.engine.store.file import (
     wal_of,
 )
 from nomaflow.engine.store.migrations import migrate
+from nomaflow.wire import iso
 
 log = logging.getLogger(__name__)
 
@@ -201,6 +202,8 @@ class _Opening:
             )
             files.lost.write_text(lost + "\n")
             log.error("%s", lost)
+            # What ran since is not known: nothing may be caught up with.
+            change(made, lambda db: mark_restored(db, self._now()))
         replace(files, made, its_own=candidate.of_now)
         if files.unfinished.exists():
             files.unfinished.unlink()
@@ -251,6 +254,28 @@ def replace(files: StoreFiles, made: Path, *, its_own: bool) -> None:
     if its_own:
         files.wal.unlink(missing_ok=True)
         sync_folder(files.folder)
+
+
+def change(database: Path, how: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
+    """Change a file that nobody has open; all of it is in the file itself afterwards.
+
+    Raises:
+        duckdb.Error: it could not be changed.
+    """
+    db = connect(database)
+    try:
+        db.begin()
+        how(db)
+        db.commit()
+        db.execute("CHECKPOINT").fetchall()
+    finally:
+        db.close()
+
+
+def mark_restored(db: duckdb.DuckDBPyConnection, restored_at: datetime) -> None:
+    """Say in a store that it may lack what happened lately, so that the next engine lets its schedules begin anew."""
+    db.execute("DELETE FROM meta WHERE name = 'restored_at'").fetchall()
+    db.execute("INSERT INTO meta VALUES ('restored_at', ?)", [iso(restored_at)]).fetchall()
 
 
 def _made(candidate: Candidate, place: Path) -> int:

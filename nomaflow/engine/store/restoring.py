@@ -16,16 +16,14 @@ from nomaflow.engine.store.file import (
     SCHEMA_VERSION,
     StoreError,
     StoreFiles,
-    connect,
     copy_file,
     keep,
     new_folder,
     sync_folder,
 )
 from nomaflow.engine.store.mark import Mark
-from nomaflow.engine.store.opening import replace
+from nomaflow.engine.store.opening import change, mark_restored, replace
 from nomaflow.home import Home
-from nomaflow.wire import iso
 
 EPOCHS_BEYOND = 1000
 """An engine on a restored store must not begin an epoch that one on the lost store had: followers would take its events
@@ -76,7 +74,7 @@ def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replac
     made.parent.mkdir(parents=True, mode=0o700)
     try:
         copy_file(backup / files.database.name, made)
-        runs, seq = _marked(made, iso(now()))
+        runs, seq = _read_and_marked(made, now())
     except duckdb.Error as error:
         raise StoreError(f"the backup {backup} does not open: {error}") from None
     kept_in = _set_aside(files, now)
@@ -90,21 +88,19 @@ def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replac
     return Restored(runs, seq, kept_in, written, other)
 
 
-def _marked(database: Path, restored_at: str) -> tuple[int, int]:
-    db = connect(database)
-    try:
+def _read_and_marked(database: Path, restored_at: datetime) -> tuple[int, int]:
+    read: list[tuple[int, int]] = []
+
+    def mark(db: duckdb.DuckDBPyConnection) -> None:
         rows, found = examine(db), facts(db)
-        db.begin()
+        read.append((rows["run"], found.seq))
         db.execute("DELETE FROM session").fetchall()
-        db.execute("DELETE FROM meta WHERE name = 'restored_at'").fetchall()
-        db.execute("INSERT INTO meta VALUES ('restored_at', ?)", [restored_at]).fetchall()
         epoch = str(found.epoch + EPOCHS_BEYOND)
         db.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", [epoch]).fetchall()
-        db.commit()
-        db.execute("CHECKPOINT").fetchall()
-        return rows["run"], found.seq
-    finally:
-        db.close()
+        mark_restored(db, restored_at)
+
+    change(database, mark)
+    return read[0]
 
 
 def _set_aside(files: StoreFiles, now: Callable[[], datetime]) -> Path | None:
