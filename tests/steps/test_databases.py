@@ -148,6 +148,34 @@ def test_a_cancel_that_comes_early_is_kept(opener: Open) -> None:
     database.rollback()
 
 
+ALONE = {"sqlite": "PRAGMA user_version = 5", "duckdb": "CHECKPOINT", "postgresql": "VACUUM"}
+
+
+def test_a_rollback_says_whether_all_is_gone(opener: Open) -> None:
+    """A statement that no transaction holds stays; and it is told before anything is made to last."""
+    database, told = opener(), list[str]()
+    database.about_to_commit = lambda: told.append("about to commit")
+    database.execute("CREATE TABLE t (a INTEGER)")
+    assert database.rollback() is True
+    assert database.rollback() is True
+    assert told == []
+    database.execute("CREATE TABLE t (a INTEGER)")
+    database.commit()
+    assert told == ["about to commit"]
+    database.execute(ALONE[database.backend])
+    assert told == ["about to commit"] * 2
+    assert database.rollback() is False
+
+
+def test_a_connection_in_good_order_leaves_nothing_at_work(opener: Open) -> None:
+    """Idle, or in an open transaction: when it is closed its server knows."""
+    database = opener()
+    database.execute("CREATE TABLE t (a INTEGER)")
+    assert (database.server_process is None) is (database.backend != "postgresql")
+    database.close()
+    assert not database.may_go_on
+
+
 def test_a_canceled_query_leaves_no_backend_on_the_server(pg: Server) -> None:
     """Cancel, rollback and close: the server works on nothing and knows the connection no more."""
     database = open_database(pg.connector(application_name="nomaflow run_1/step"))

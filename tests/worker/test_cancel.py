@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from nomaflow.worker import process_group
+from tests.servers.postgresql import Server
 from tests.worker.processes import Code, Told, is_alive, pool_at, run, running, until, worker_at
 
 SOFT_SECONDS = 0.5
@@ -82,6 +83,53 @@ async def test_clean_up_is_not_interrupted_again(code: Code) -> None:
             await worker.send({"cancel": "user:ana"})
         assert told.end == {"canceled": "user:ana"}
         assert told.texts == ["begun", "cleaning up", "cleaned up"]
+
+
+@pytest.mark.parametrize("ends", ["ctx.checkpoint()", "database.execute('SELECT pg_sleep(600)')"])
+async def test_a_step_that_stops_by_itself_is_not_interrupted_as_well(
+    code: Code, postgresql: Server, ends: str
+) -> None:
+    """A checkpoint or a canceled statement has told it; its clean-up is its own."""
+    code.write(f"""
+        import time
+        def main(ctx):
+            database = ctx.get_connector("db").sync
+            try:
+                print("begun")
+                while True: {ends}
+            finally:
+                time.sleep(0.3); print("cleaned up")
+    """)
+    step = code.step() | {"connectors": {"db": {"connector": postgresql.connector("db")}}}
+    async with worker_at(code.home) as worker:
+        for _ in range(3):
+            async with running(worker, step) as told:
+                await told.line("begun")
+                await trio.sleep(0.1)
+                await worker.send({"cancel": "user:ana"})
+            assert told.end == {"canceled": "user:ana"}
+            assert told.texts[-1] == "cleaned up"
+
+
+async def test_a_statement_ends_by_its_driver_before_the_code_around_it(code: Code, postgresql: Server) -> None:
+    """So that the server is asked and confirms, and the transaction around it is rolled back in good order."""
+    code.write("""
+        def main(ctx):
+            database = ctx.get_connector("db").sync
+            with database.transaction():
+                database.execute("CREATE TABLE never (a int)")
+                print("begun")
+                database.execute("SELECT pg_sleep(600)")
+    """)
+    step = code.step() | {"connectors": {"db": {"connector": postgresql.connector("db")}}}
+    async with worker_at(code.home) as worker:
+        async with running(worker, step) as told:
+            await told.line("begun")
+            await trio.sleep(0.1)
+            await worker.send({"cancel": "user:ana"})
+        assert told.end == {"canceled": "user:ana"}
+        assert "stopped: canceling statement due to user request" in told.texts
+        assert not any("rolling back failed" in text for text in told.texts)
 
 
 async def test_a_cancel_reaches_trio_code(code: Code) -> None:
@@ -244,7 +292,9 @@ async def test_shell_children_are_asked_to_end(code: Code) -> None:
             await worker.send({"cancel": "user:ana"})
         assert told.end == {"canceled": "user:ana"}
         assert trio.current_time() - begun < SOFT_SECONDS
-        assert not is_alive(child)
+        with trio.fail_after(5):
+            # It has closed the pipe, and may not be through with its end.
+            await until(lambda: not is_alive(child))
 
 
 async def test_what_a_step_leaves_behind_is_found(code: Code) -> None:

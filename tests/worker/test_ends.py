@@ -10,6 +10,7 @@ import trio
 from nomaflow.worker.pool import Worker
 from nomaflow.worker.protocol import Message
 from tests.fakes.context import file_connector
+from tests.servers.postgresql import Server
 from tests.worker.processes import Code, run, running, until, worker_at
 
 
@@ -74,6 +75,24 @@ async def test_what_a_function_raises_fails_the_step(code: Code, body: str, kind
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise NoRetry('the period is closed')", {"retry": False, "lasting": "the step says that it makes no sense"}),
+        ("raise RetryAfter(120, 'busy')", {"retry": True, "retry_after": 120.0}),
+        ("raise ConnectionResetError", {"retry": True}),
+        ("return object()", {"retry": False, "lasting": "the code stays as it is"}),
+        ("return {'a': float('nan')}", {"retry": False, "lasting": "the code stays as it is"}),
+    ],
+)
+async def test_a_failed_step_says_whether_another_try_makes_sense(code: Code, body: str, said: Message) -> None:
+    """By what it raised, or what it is; with how long to wait, or why not."""
+    code.write(f"from nomaflow import NoRetry, RetryAfter\ndef main(ctx):\n    {body}\n")
+    async with worker_at(code.home) as worker:
+        failed = (await run(worker, code.step())).end["failed"]
+    assert {key: value for key, value in failed.items() if key not in ("type", "message", "traceback")} == said
+
+
+@pytest.mark.parametrize(
     ("target", "kind", "message"),
     [
         ("gone:main", "ModuleNotFoundError", "No module named 'gone'"),
@@ -93,6 +112,8 @@ async def test_a_callable_that_is_not_there_fails_the_step(code: Code, target: s
         failed = (await run(worker, code.step(function, module=module))).end["failed"]
     assert failed["type"] == kind
     assert message in failed["message"]
+    # Code is looked for again at each try, but nobody has written it meanwhile.
+    assert failed["retry"] is (target == "steps:needs")
 
 
 async def test_a_function_gets_the_kwargs_that_it_names(code: Code) -> None:
@@ -289,6 +310,33 @@ async def test_a_connector_is_asked_for_when_it_is_used(code: Code) -> None:
         assert (await _answered(worker, code.step("awaited"), database))["done"]["output"] == {"n": 1}
         failed = (await _answered(worker, code.step(), refusal))["failed"]
     assert (failed["type"], failed["message"]) == ("ConnectorError", refusal["error"])
+
+
+async def test_what_is_made_to_last_is_told_before(code: Code) -> None:
+    """Once a step: after a kill one then knows whether everything is undone."""
+    code.write("""
+        def main(ctx):
+            database = ctx.get_connector("db").sync
+            for _ in range(3): database.execute("CREATE TABLE IF NOT EXISTS t (a INTEGER)")
+    """)
+    step = code.step() | {"connectors": {"db": {"connector": file_connector("sqlite", code.home / "x.db")}}}
+    async with worker_at(code.home) as worker:
+        assert [(await run(worker, step)).other for _ in range(2)] == [[{"commits": True}]] * 2
+
+
+async def test_the_servers_of_a_step_are_known_before_its_statements(code: Code, postgresql: Server) -> None:
+    """A worker that is killed in the middle of one has told whom to ask what became of it."""
+    code.write("""
+        import os, signal
+        def main(ctx):
+            ctx.get_connector("db").sync.scalar("SELECT 1")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    step = code.step() | {"connectors": {"db": {"connector": postgresql.connector("db")}}}
+    async with worker_at(code.home) as worker:
+        told = await run(worker, step)
+    assert "died" in told.end
+    assert [message["server"]["connector"] for message in told.other if "server" in message] == ["db"]
 
 
 async def _answered(worker: Worker, step: Message, answer: Message) -> Message:
