@@ -28,7 +28,7 @@ def jobs(
     query: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUERY]",
+            metavar="QUERY",
             help="Only jobs that this search finds: words of id, description and tags, job:jde-* tag:etl state:failed "
             "enabled:no problem:yes.",
         ),

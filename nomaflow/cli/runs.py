@@ -28,7 +28,7 @@ def runs(
     query: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUERY]",
+            metavar="QUERY",
             help="Only runs that this search finds: state:failed, job:jde-*, tag:etl, step:load, failed:load, by:ana, "
             'since:7d, until:2026-11-01, dur>5m, late>30s, rows>1000, apps_id=10, "text:no space", words; a comma is '
             "or, a leading - leaves out.",
