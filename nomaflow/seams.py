@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import trio
-
 Draw = random.Random
 """Where randomness is drawn from; a test gives one with a seed."""
 
@@ -29,6 +27,13 @@ _RUN_DIGITS = 13
 def utc_now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
+
+
+async def run_in_thread(call: Callable[..., Any], *values: Any, limiter: Any = None) -> Any:
+    """What a call that blocks gives, made in a thread of trio's."""
+    import trio  # the command line needs the seams, and no trio
+
+    return await trio.to_thread.run_sync(call, *values, limiter=limiter)
 
 
 def system_timezone() -> str:
@@ -102,7 +107,7 @@ class Seams:
     draw: Draw = field(default_factory=random.SystemRandom)
     timezone: Callable[[], str] = system_timezone
     token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
-    in_thread: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync
+    in_thread: Callable[..., Awaitable[Any]] = run_in_thread
     run_id: RunIds = field(init=False)
 
     def __post_init__(self) -> None:

@@ -21,14 +21,14 @@ ApiPort = Annotated[int, typer.Option("--api-port", help="The engine's port.", m
 
 _HAS_DASHBOARD, _HAS_BOT = (find_spec(package) is not None for package in ("dashboards", "bot"))
 
-_NEW_FILES = ("nomaflow.toml", "jobs/hello.toml", "jobs/hello.py")
+_NEW_FILES = ("nomaflow.toml", "jobs/hello.toml", "jobs/hello.py", "jobs/housekeeping.toml")
 _IGNORED = ".nomaflow/"
 
 
 def init(
     path: Annotated[Path, typer.Argument(help="The folder; made when it is missing.", file_okay=False)] = Path(),
 ) -> None:
-    """Make a home: settings, and a first job that says hello."""
+    """Make a home: settings, a first job that says hello, and the engine's own housekeeping."""
     standing = [name for name in _NEW_FILES if (path / name).exists()]
     if standing:
         raise InvalidError(f"{path.resolve()} has {' and '.join(standing)} already; nothing was changed")

@@ -25,7 +25,7 @@ def test_a_new_home_is_complete_and_well(tmp_path: Path, capsys: pytest.CaptureF
     assert (home / ".gitignore").read_text() == ".nomaflow/\n"
     compile((home / "jobs" / "hello.py").read_text(), "hello.py", "exec")
     assert main(["check", "--home", str(home)]) == 0
-    assert "the settings and 1 job are well" in capsys.readouterr().out
+    assert "the settings and 2 jobs are well" in capsys.readouterr().out
 
 
 def test_a_home_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
