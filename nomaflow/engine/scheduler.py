@@ -46,6 +46,9 @@ EXPECT_SECONDS = 10.0
 ROWS_A_CHANGE = 2000
 """Slots in one transaction: what an engine that was away long has to catch up is written in parts."""
 
+STARTS_A_CHANGE = 50
+"""Runs that begin with one transaction: the first of a burst need not wait for the last, nor anybody else for all."""
+
 MAX_EVENTS = 100
 """Slots of one schedule that are told one by one; the rows of the older ones are in the store."""
 
@@ -150,7 +153,7 @@ class Scheduler:
                 continue
             self._decide(watched, entry, now, change, started)
             moved.append(watched)
-            if len(change.slots) >= ROWS_A_CHANGE:
+            if len(change.slots) >= ROWS_A_CHANGE or len(started) >= STARTS_A_CHANGE:
                 await self._record(change, started, moved, now)
                 change, started, moved = Change(), [], []
         if not change.is_empty():
