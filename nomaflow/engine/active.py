@@ -29,7 +29,8 @@ WAITS = "waits for its next try"
 class ActiveRun:
     """A run from its acceptance to its end. Every method that changes it gives back the change to record.
 
-    `acceptance` is the change that made it: no step begins before that is on disk. `stop` is a request to stop the run,
+    `acceptance` is the change that made it: no step begins before that is on disk. `unrecorded` is a change that the
+    store may not have taken, for the run's end to take along. `stop` is a request to stop the run,
     `stop_of_step` the one that is ending a step now, which may be its timeout. From `is_ending` on nothing changes any
     more how the run ends. `obstacle` says what the run waits for while it does, and `tell` passes that on to followers.
     `goes_on` is the wait in which an earlier engine left it. One that `is_parked` stays as the store has it: this
@@ -48,6 +49,7 @@ class ActiveRun:
     note: str | None = None
     is_parked: bool = False
     acceptance: Ticket | None = None
+    unrecorded: Change = field(default_factory=Change)
     is_ending: bool = False
     stop: Stop | None = None
     stop_of_step: Stop | None = None
@@ -185,6 +187,8 @@ class ActiveRun:
     @property
     def wait_reason(self) -> str | None:
         """What the run waits for now, as a sentence."""
+        if self.run.state is RunState.QUEUED and self.stop is not None:
+            return f"is being canceled by {self.stop.by}"
         return self.run.wait_reason or (self.obstacle() if self.obstacle is not None else None)
 
     @property

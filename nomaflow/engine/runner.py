@@ -105,7 +105,7 @@ class Runner:
         except NotReadyError as error:
             # The store takes nothing; what is acknowledged is on disk, and the next start ends the run.
             log.error("%s cannot go on: %s", active.run.id, error)
-            state, reason = RunState.FAILED, str(error)
+            state, reason, change = RunState.FAILED, str(error), active.unrecorded
         except Exception as error:
             # A fault of the engine itself: it ends this run and no other.
             log.exception("%s met a fault of the engine", active.run.id)
@@ -245,7 +245,9 @@ class Runner:
                 return stopped, worker
         while True:
             change.add(active.step_began(position))
+            active.unrecorded = change
             await self._around.recorder.record(change)
+            active.unrecorded = Change()
             if active.acceptance is not None:
                 await active.acceptance.wait_durable()
             self._say.line(active, f"▶ {step.name} ({planned.type}) {step.detail}", position)
