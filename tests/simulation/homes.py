@@ -201,6 +201,7 @@ def step(draw: random.Random, name: str, pace: Pace) -> StepSpec:
     """A random step."""
     how = draw.choice(["ok"] * 9 + ["fail", "die", "deaf", "stone", "mute"])
     seconds = draw.choice(pace.step_seconds)
+    longest = max(60.0, 3 * pace.step_seconds[-1])
     return StepSpec(
         name,
         how=how,
@@ -209,7 +210,7 @@ def step(draw: random.Random, name: str, pace: Pace) -> StepSpec:
         lines=draw.choice([0, 0, 2]),
         connector=draw.choice([None, None, None, "shared", "book"]),
         enabled=draw.random() < 0.92,
-        timeout_seconds=draw.choice([86_400.0, 86_400.0, max(1.0, seconds * draw.choice([0.5, 2]))]),
+        timeout_seconds=draw.choice([longest, longest, max(1.0, seconds * draw.choice([0.5, 2]))]),
     )
 
 
