@@ -15,10 +15,19 @@ from nomaflow.wire import Receipt, Rung
 from nomaflow.worker.protocol import Message
 
 SOFT_SEND_SECONDS = 1.0
-TERM_SECONDS = 5.0
-FORCED_TERM_SECONDS = 1.0
+"""How long a worker may take to read the request."""
+
 FORCED_GRACE_SECONDS = 0.2
+"""The grace of a forced stop, and of one whose grace is shorter still: a driver's cancel takes some milliseconds."""
+
+TERM_SECONDS = 5.0
+"""How long a process group has after SIGTERM."""
+
+FORCED_TERM_SECONDS = 1.0
+"""The same with force."""
+
 STUCK_SECONDS = 1.0
+"""How often processes that hang in the kernel are looked at."""
 
 
 @dataclass
@@ -99,7 +108,7 @@ async def climb(
         stop.rungs.append(Rung(rung=rung, started_at=now(), result="sent to the process group"))
         say(f"the step goes on; {rung} to its process group {worker.pid}")
         worker.signal(number)
-        await trio.sleep(FORCED_TERM_SECONDS if stop.force else TERM_SECONDS)
+        await _wait(stop, TERM_SECONDS, FORCED_TERM_SECONDS, since=trio.current_time())
     # Closes the pipes, so that whoever waits for the step's end gets one, and `prove` can tell what is stuck.
     await worker.kill()
 
@@ -107,15 +116,19 @@ async def climb(
 async def _ask(worker: Worker, stop: Stop, grace_seconds: float, now: Callable[[], datetime]) -> None:
     """The soft rung."""
     stop.rungs.append(Rung(rung="soft cancel", started_at=now(), result="the step was asked to stop"))
-    begun, grace = trio.current_time(), FORCED_GRACE_SECONDS if stop.force else grace_seconds
-    with trio.move_on_after(grace):
-        # A worker that does not read must not hold up the next rung.
-        with trio.move_on_after(SOFT_SEND_SECONDS):
-            message = {"cancel": f"{stop.kind} by {stop.by}", "grace_seconds": 0 if stop.force else grace_seconds}
-            await worker.send(message)
+    begun, message = trio.current_time(), f"{stop.kind} by {stop.by}"
+    # A worker that does not read must not hold up the next rung.
+    with trio.move_on_after(FORCED_GRACE_SECONDS if stop.force else min(SOFT_SEND_SECONDS, grace_seconds)):
+        await worker.send({"cancel": message, "grace_seconds": 0 if stop.force else grace_seconds})
+    # With force too: what a driver's own cancel does in some milliseconds is worth more than being first.
+    await _wait(stop, grace_seconds, FORCED_GRACE_SECONDS, since=begun)
+
+
+async def _wait(stop: Stop, seconds: float, forced_seconds: float, *, since: float) -> None:
+    """Wait so long, or only so long from the moment on that somebody forces it."""
+    with trio.move_on_at(since + max(seconds, forced_seconds)):
         await stop.forced.wait()
-        # What a driver's own cancel does in some milliseconds is worth more than being first.
-        await trio.sleep_until(begun + FORCED_GRACE_SECONDS)
+        await trio.sleep_until(since + forced_seconds)
 
 
 async def prove(worker: Worker, stop: Stop, *, now: Callable[[], datetime], stuck: Callable[[], None]) -> None:

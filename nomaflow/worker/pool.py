@@ -41,7 +41,7 @@ class WorkerPool:
         self._spawning = trio.CapacityLimiter(SPAWNS_AT_ONCE)
         self._idle: list[Worker] = []
         self._living: list[Worker] = []
-        self._closed = False
+        self._closed = self._is_filling = False
 
     async def acquire(self, job_id: str) -> Worker:
         """A worker that may run a step of the job: one that has run no other job's Python code.
@@ -54,6 +54,9 @@ class WorkerPool:
         if worker := self._take_idle(None):
             self._nursery.start_soon(self.fill)
             return worker
+        if self._room() <= 0:
+            # Another job's worker, which this one may not have, would be one too many.
+            self._retire_other_than({job_id}, 1)
         return await self._spawn()
 
     def _take_idle(self, ran_code_of: str | None) -> Worker | None:
@@ -79,10 +82,15 @@ class WorkerPool:
 
         Not beyond what may be kept: where every run has its worker, nobody could use one more.
         """
-        while not self._closed and sum(worker.ran_code_of is None for worker in self._idle) < self._spares:
-            self._living = [worker for worker in self._living if not worker.is_gone]
-            if len(self._living) >= self._keep or not await self._add_idle():
-                return
+        if self._is_filling:
+            return
+        self._is_filling = True
+        try:
+            while not self._closed and sum(worker.ran_code_of is None for worker in self._idle) < self._spares:
+                if self._room() <= 0 or not await self._add_idle():
+                    return
+        finally:
+            self._is_filling = False
 
     async def expect(self, count: int, *, job_ids: Collection[str] = ()) -> None:
         """Have so many workers ready for a burst of launches, as far as they may be kept.
@@ -93,16 +101,25 @@ class WorkerPool:
                 Others make room, the longest idle first.
         """
         wanted = {None, *job_ids}
-        self._living = [worker for worker in self._living if not worker.is_gone]
         missing = count - sum(worker.ran_code_of in wanted and worker.is_alive() for worker in self._idle)
-        room = self._keep - len(self._living)
-        for worker in [worker for worker in self._idle if worker.ran_code_of not in wanted][: max(0, missing - room)]:
-            self._idle.remove(worker)
-            self._nursery.start_soon(worker.kill)
-            room += 1
+        room = self._room()
+        room += self._retire_other_than(wanted, missing - room)
         async with trio.open_nursery() as nursery:
             for _ in range(min(missing, room)):
                 nursery.start_soon(self._add_idle)
+
+    def _room(self) -> int:
+        """How many more workers there may be."""
+        self._living = [worker for worker in self._living if not worker.is_gone]
+        return self._keep - len(self._living)
+
+    def _retire_other_than(self, wanted: Collection[str | None], count: int) -> int:
+        """End some idle workers that have loaded other code, the longest idle first; how many these are."""
+        retired = [worker for worker in self._idle if worker.ran_code_of not in wanted][: max(0, count)]
+        self._idle = [worker for worker in self._idle if worker not in retired]
+        for worker in retired:
+            self._nursery.start_soon(worker.kill)
+        return len(retired)
 
     async def _add_idle(self) -> bool:
         """One more worker that waits; False where that cannot be."""
@@ -127,7 +144,7 @@ class WorkerPool:
             await trio.sleep(IDLE_SECONDS)
             until = trio.current_time() - IDLE_SECONDS
             blank = [worker for worker in self._idle if worker.ran_code_of is None]
-            spare = blank[-self._spares :]
+            spare = blank[len(blank) - self._spares :]
             retired = [worker for worker in self._idle if worker not in spare and worker.idle_since < until]
             # Out of the list before the first await: a launch may come meanwhile.
             self._idle = [worker for worker in self._idle if worker not in retired]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from nomaflow.worker import process_group
-from tests.acceptance.cancel_stage import CASES, Case, Stage, is_alive, stage, wait_for
+from tests.acceptance.cancel_cases import CASES, Case
+from tests.acceptance.cancel_stage import Stage, is_alive, stage, wait_for
 from tests.servers.engine import engine
 from tests.servers.postgresql import Server
 
@@ -76,19 +77,19 @@ def test_a_timeout_climbs_the_same_ladder(table: Stage, like: str, attempts: int
     wait_for(lambda: not table.backends())
 
 
-@pytest.mark.parametrize("like", ["sql-query-on-postgresql-sleeps", "python-asyncio-blocks-in-sleep"])
-def test_a_stopping_engine_climbs_the_same_ladder(tmp_path: Path, postgresql: Server, like: str) -> None:
+def test_a_stopping_engine_climbs_the_same_ladder(tmp_path: Path, postgresql: Server) -> None:
     """What is not over after the drain is ended and FAILED; the engine leaves no process and no backend behind."""
-    case = next(case for case in CASES if case.job_id == like)
+    chosen = ("sql-query-on-postgresql-sleeps", "python-asyncio-blocks-in-sleep")
+    cases = [case for case in CASES if case.job_id in chosen]
     with postgresql.new_database() as database, stage(tmp_path, database) as made:
-        run_id = made.launch(case)
+        run_ids = [made.launch(case) for case in cases]
         mark = process_group.mark_of(tmp_path)
-        assert process_group.marked(process_group.HOME_MARK, mark)
+        assert len(process_group.marked(process_group.HOME_MARK, mark)) >= len(run_ids)
         made.engine.process.send_signal(signal.SIGTERM)
         assert made.engine.process.wait(20) == 0
         assert process_group.marked(process_group.HOME_MARK, mark) == []
         wait_for(lambda: not made.backends())
         with engine(tmp_path) as restarted:
-            run = restarted.request("GET", f"/runs/{run_id}")
-    assert (run["state"], run["reason"]) == ("FAILED", "interrupted: engine stopped")
-    assert [(step["state"], step["attempt"]) for step in run["steps"]] == [("FAILED", 1)]
+            runs = [restarted.request("GET", f"/runs/{run_id}") for run_id in run_ids]
+    assert [(run["state"], run["reason"]) for run in runs] == [("FAILED", "interrupted: engine stopped")] * 2
+    assert [(run["steps"][0]["state"], run["steps"][0]["attempt"]) for run in runs] == [("FAILED", 1)] * 2

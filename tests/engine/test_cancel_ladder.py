@@ -88,6 +88,21 @@ async def test_force_leaves_a_moment_for_a_clean_end(autojump_clock: Clock, tmp_
     assert times == pytest.approx([0, 0.2, 1.2], abs=0.001)
 
 
+async def test_force_shortens_the_wait_after_sigterm_too(autojump_clock: Clock, tmp_path: Path) -> None:
+    """A second request in the five seconds after SIGTERM brings SIGKILL, no sooner than a second after SIGTERM."""
+    async with world(tmp_path, cancel_grace_seconds=2) as here:
+        active = await here.launch(job("stone"))
+        await trio.sleep(1)
+        asked = here.stop()
+        await here.runner.stop(active, asked)
+        await trio.sleep(2.5)
+        await here.runner.stop(active, here.stop(force=True))
+        run = await here.ended(active)
+    assert run.receipt is not None
+    times = [(rung.started_at - run.receipt.requested_at).total_seconds() for rung in run.receipt.rungs]
+    assert times == pytest.approx([0, 2, 3], abs=0.001)
+
+
 async def test_each_hard_rung_is_a_line_of_the_log(autojump_clock: Clock, tmp_path: Path) -> None:
     """A timeout has no receipt, so the log says what was needed."""
     async with world(tmp_path) as here:
