@@ -311,9 +311,10 @@ def _mended(candidate: Candidate, place: Path) -> duckdb.DuckDBPyConnection:
         except duckdb.Error as error:
             if found := _CUT_AT.search(str(error)):
                 position = int(found[1])
-                rest = wal.read_bytes()[position:]
-                how = "only zeros follow" if not any(rest) else f"{len(rest)} bytes follow that make no sense"
-                candidate.steps.append(f"its write-ahead log was cut at byte {position}, from where {how}")
+                size = wal.stat().st_size
+                candidate.steps.append(
+                    f"its write-ahead log was cut at byte {position} of {size}: the rest makes no sense"
+                )
                 with wal.open("r+b") as file:
                     file.truncate(position)
             elif any(words in str(error) for words in _WRONG_WAL):
