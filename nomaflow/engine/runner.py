@@ -109,7 +109,12 @@ class Runner:
         except Exception as error:
             # A fault of the engine itself: it ends this run and no other.
             log.exception("%s met a fault of the engine", active.run.id)
-            state, reason = RunState.FAILED, f"a fault of the engine: {type(error).__name__}: {error}"
+            while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+                error = error.exceptions[0]
+            # What happens after somebody has asked for the end makes no failure of it.
+            is_canceled = active.stop is not None and active.stop.kind == "cancel"
+            state = RunState.CANCELED if is_canceled else RunState.FAILED
+            reason = f"a fault of the engine: {type(error).__name__}: {error}"
         await self._end(active, state, reason, self._end_steps(active, change, reason))
 
     async def stop(self, active: ActiveRun, stop: Stop) -> None:

@@ -46,6 +46,14 @@ async def test_a_step_that_raises_when_it_is_canceled_has_not_failed(autojump_cl
     assert (first.error.type, first.error.message) == ("KeyError", "was busy")
 
 
+async def test_a_fault_of_the_engine_makes_no_failure_of_a_cancel(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Whatever goes wrong after the request: the run is CANCELED, the reason says what, and the worker is killed."""
+    async with world(tmp_path) as here:
+        _, run = await canceled(here, job("trap", retry={"attempts": 3, "base_seconds": 0}))
+        assert here.workers.all[0].killed
+    assert (run.state, run.reason) == (RunState.CANCELED, "a fault of the engine: ZeroDivisionError: division by zero")
+
+
 async def test_a_step_that_raises_at_its_timeout_has_timed_out(autojump_clock: Clock, tmp_path: Path) -> None:
     """The reason is the timeout, what it raised stands in the traceback, and it is tried again."""
     retry = {"attempts": 2, "base_seconds": 0}

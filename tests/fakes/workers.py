@@ -11,6 +11,9 @@ import trio
 
 Handler = Callable[[dict[str, Any]], Any]
 
+WAITS = ("slow", "failslow", "deaf", "stone", "mute", "sore", "served", "commits", "trap")
+"""What takes its time, or waits to be stopped."""
+
 
 @dataclass
 class FakeWorker:
@@ -21,7 +24,8 @@ class FakeWorker:
     and takes n seconds for the next; die ends the process; lines logs some; bug is a fault of the engine's own code;
     many<n> has 10**n rows; mute reads nothing. sore raises when it is asked to stop; lasting raises what stays;
     later<n> raises and asks for n seconds; served has a connection to a server, and commits has begun to commit on it;
-    both end by SIGTERM only. A step `end_backend` gives `backend_ends`, or hangs where that is None.
+    both end by SIGTERM only; trap ends with a fault of the engine when it is stopped. A step `end_backend` gives
+    `backend_ends`, or hangs where that is None.
     """
 
     pid: int
@@ -77,9 +81,11 @@ class FakeWorker:
             return {"failed": {"type": "ValueError", "message": "no luck", "traceback": ""}}
         if self._word == "many":
             return {"done": {"output": {}, "rows_affected": 10**self._number}}
-        if self._word in ("slow", "failslow", "deaf", "stone", "mute", "sore", "served", "commits"):
+        if self._word in WAITS:
             with trio.move_on_at(self._until):
                 await self._stop.wait()
+                if self._word == "trap":
+                    raise ZeroDivisionError("division by zero")
                 if self._word == "sore" and not self.signals:
                     return {"failed": {"type": "KeyError", "message": "was busy", "traceback": "", "retry": True}}
                 return {"died": "ended by a signal"} if self.signals else {"canceled": "asked"}
@@ -93,7 +99,7 @@ class FakeWorker:
         if self._word == "mute":
             await trio.sleep_forever()
         self.sent.append(message)
-        if "cancel" in message and self._word in ("slow", "sore"):
+        if "cancel" in message and self._word in ("slow", "sore", "trap"):
             self._stop.set()
 
     def signal(self, number: int) -> bool:
