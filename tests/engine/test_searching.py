@@ -189,9 +189,12 @@ def test_pages_together_are_the_whole(
         assert list(chain.from_iterable(history.pages(text, limit))) == history.expected(text)
 
 
-def test_a_page_reads_a_bounded_number_of_lines(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found rarely comes over several pages, some of them empty, instead of late."""
-    monkeypatch.setattr(searching, "SPAN_RUNS", 4)
+@pytest.mark.parametrize("span_runs", [4, 10_000])
+def test_a_page_reads_a_bounded_number_of_lines(
+    history: History, monkeypatch: pytest.MonkeyPatch, span_runs: int
+) -> None:
+    """What is found rarely comes over several pages, some of them empty, instead of late; also where runs say much."""
+    monkeypatch.setattr(searching, "SPAN_RUNS", span_runs)
     monkeypatch.setattr(searching, "LINES_A_PAGE", 10)
     pages = history.pages("text:traceback", 50)
     assert len(pages) > 3

@@ -111,17 +111,26 @@ class Searching(Reader):
         # Beyond the newest run that no other term rules out, there is nothing to read.
         while newest := self._newest(asked.of_runs, older, 1):
             older = Span(end=newest[0] + 1)
-            width = width or self._width(older)
-            span = older.newest(width)
+            span, read = self._readable(older, width or self._width(older), LINES_A_PAGE - lines)
             numbers += self._newest(asked.within(span), span, asked.wanted - len(numbers))
             if len(numbers) == asked.wanted:
                 break
-            read = self._count_lines(span)
             lines += read
             if lines >= LINES_A_PAGE:
                 return numbers, span.first
-            older, width = Span(end=span.first), math.ceil(width * min(8, (LINES_A_PAGE - lines) / max(read, 1)))
+            width = math.ceil((span.end - span.first) * min(8, (LINES_A_PAGE - lines) / max(read, 1)))
+            older = Span(end=span.first)
         return numbers, 0
+
+    def _readable(self, older: Span, width: int, lines: int) -> tuple[Span, int]:
+        """The newest span, at most so wide, with about so many log lines at most, and how many it has.
+
+        One hour has a thousand times the lines of the hour before it.
+        """
+        at_most = max(lines, LINES_A_PAGE // 4)
+        while (read := self._count_lines(span := older.newest(width))) > 2 * at_most and width > 1:
+            width = max(width * at_most // read, 1)
+        return span, read
 
     def _width(self, older: Span) -> int:
         """How far back the span reaches that is looked at first."""
