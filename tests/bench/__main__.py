@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import copy_ratio, memory, runs, searches
+from tests.bench import calendar, copy_ratio, fires, memory, old_home, pages, restart, runs
 from tests.servers.engine import ChildFailedError
 from tests.servers.postgresql import NotInstalledError
 
@@ -58,19 +58,54 @@ def idle_up() -> Iterator[Row]:
     yield "all processes of `up`, idle, PSS", f"{memory.sample_home('up').all_mb:.0f} MB", "400 MB"
 
 
-def searches_of_runs() -> Iterator[Row]:
-    for one in searches.pages():
-        what = f"page of runs of {searches.RUNS:,}, {one.name}: {one.text or '(no search)'} ({one.found} found)"
-        yield what, f"p50 {one.p50_ms:.1f} ms, worst {one.worst_ms:.1f} ms", "20 ms"
+def lateness() -> Iterator[Row]:
+    late = sorted(fires.spread())
+    what = f"nominal instant → RUNNING on disk and told, {fires.JOBS} jobs within {fires.WINDOW_SECONDS} s"
+    found = f"p50 {runs.percentile(late, 50):.1f} ms, p99 {runs.percentile(late, 99):.1f} ms, worst {late[-1]:.1f} ms"
+    yield what, found, "p99 50 ms"
+
+
+def bursts() -> Iterator[Row]:
+    for kind in ("sql", "python"):
+        what = (
+            f"{fires.BURST} no-op {kind} jobs due in one second, parallel {runs.PARALLEL} → last RUNNING on disk, told"
+        )
+        yield what, ", ".join(f"{worst:.2f}" for worst in fires.bursts(kind)) + " s", "1 s"
+
+
+def restarts() -> Iterator[Row]:
+    took = sorted(restart.seconds(old_home.old_home()))
+    what = f"kill -9 under load → ready, {old_home.RUNS:,} runs, n={len(took)}"
+    yield what, f"p50 {runs.percentile(took, 50):.2f} s, worst {took[-1]:.2f} s", "3 s"
+
+
+def pages_of_runs() -> Iterator[Row]:
+    for one in pages.pages(old_home.old_home()):
+        found = f"p50 {one.http_p50_ms:.1f} ms, p99 {one.http_p99_ms:.1f} ms; in the store {one.store_p50_ms:.1f} ms"
+        yield f"page of runs of {old_home.RUNS:,}, {one.name} ({one.found} on it)", found, "20 ms"
+
+
+def schedules() -> Iterator[Row]:
+    month = calendar.month_of_jobs()
+    what = f"a month of {calendar.JOBS} jobs, {month.fires:,} fires"
+    yield f"calendar of {what}", f"{month.slots_seconds:.2f} s", "2 s"
+    yield f"every fire of {what}", f"{month.fires_seconds:.2f} s", ""
+    yield f"next fire of {calendar.JOBS} jobs, at a start", f"{month.first_next_seconds:.2f} s", ""
+    yield f"next fire of {calendar.JOBS} jobs, again", f"{month.next_seconds * 1000:.0f} ms", ""
+    yield f"what becomes of {what}, after an outage of it", f"{month.catch_up_seconds:.2f} s", ""
 
 
 FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "latency": latency,
     "throughput": throughput,
+    "lateness": lateness,
+    "bursts": bursts,
     "cancel": cancels,
     "start": idle_engine,
     "memory": idle_up,
-    "searches": searches_of_runs,
+    "restart": restarts,
+    "pages": pages_of_runs,
+    "calendar": schedules,
 }
 
 

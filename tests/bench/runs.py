@@ -63,7 +63,7 @@ def launch_to_code() -> tuple[float, float]:
 
     The step gives back its own reading of the monotonic clock, which all processes of the machine share.
     """
-    with engine_on(_home({"began": _python("began")})) as child:
+    with engine_on(_home({"began": python_step("began")})) as child:
         for _ in range(5):
             _launch_to_code(child)
         measured = sorted(_launch_to_code(child) for _ in range(LAUNCHES))
@@ -76,7 +76,7 @@ def runs_per_second(kind: str) -> float:
     Args:
         kind: `sql`, whose workers serve every job, or `python`, where each job has workers of its own.
     """
-    step = SQL if kind == "sql" else _python("no_op")
+    step = SQL if kind == "sql" else python_step("no_op")
     jobs = [f"no-op-{number}" for number in range(PARALLEL)]
     with engine_on(_home(dict.fromkeys(jobs, step))) as child:
         _many(child, jobs, RUNS // 10)
@@ -87,7 +87,7 @@ def runs_per_second(kind: str) -> float:
 
 def cancel_seconds(callable_name: str, *, force: bool) -> float:
     """From the call to the recorded CANCELED: the slowest of some."""
-    with engine_on(_home({"long": _python(callable_name)})) as child:
+    with engine_on(_home({"long": python_step(callable_name)})) as child:
         return max(_cancel(child, force=force) for _ in range(CANCELS))
 
 
@@ -101,7 +101,8 @@ def _home(jobs: dict[str, str]) -> dict[str, str]:
     return {"nomaflow.toml": SETTINGS, "jobs/bench_steps.py": STEPS, **files}
 
 
-def _python(callable_name: str) -> str:
+def python_step(callable_name: str) -> str:
+    """A step of `STEPS`, as TOML."""
     return f'[[steps]]\nname = "work"\ntype = "python"\ncallable = "bench_steps:{callable_name}"\n'
 
 
