@@ -9,14 +9,9 @@ from nomaflow.definitions.job import Job
 from nomaflow.definitions.param import Param
 from nomaflow.definitions.problems import Found, Location, near_miss
 from nomaflow.definitions.settings import Settings
+from nomaflow.definitions.steps import STEP_TYPES
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.tokens import TOKEN
-
-_CONNECTOR_PATHS: dict[str, list[tuple[str, ...]]] = {
-    "sql_query": [("connector",)],
-    "sql_copy": [("source", "connector"), ("target", "connector")],
-}
-"""Where steps name connectors; they are of kind sql."""
 
 
 def unknown_references(job: Job, settings: Settings) -> Iterator[Found]:
@@ -50,7 +45,7 @@ def unknown_connectors(data: Mapping[str, Any], settings: Settings) -> Iterator[
 
 
 def _step_connectors(where: Location, kind: str, options: Mapping[str, Any], settings: Settings) -> Iterator[Found]:
-    for path in _CONNECTOR_PATHS.get(kind, ()):
+    for path in STEP_TYPES[kind].connector_options if kind in STEP_TYPES else ():
         value: Any = options
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None

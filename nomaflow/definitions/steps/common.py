@@ -68,6 +68,9 @@ class StepCommon(Record):
     literal_options: ClassVar[frozenset[str]] = frozenset()
     """Options in which `${…}` is never replaced: SQL text takes bound parameters instead."""
 
+    connector_options: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """The options that name connectors, each by the keys that lead there."""
+
     runs_code: ClassVar[bool] = False
     """It loads Python code of the home, so its worker serves no other job afterwards."""
 
@@ -92,7 +95,11 @@ class StepCommon(Record):
 
     def connectors(self) -> Iterator[str]:
         """The connectors that the options name, `${…}` references included."""
-        yield from ()
+        for keys in self.connector_options:
+            value: Any = self
+            for key in keys:
+                value = getattr(value, key)
+            yield value
 
     def writes(self) -> frozenset[str]:
         """Those of the connectors that the step may change, as far as its options tell; references included."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -26,6 +25,7 @@ class SqlCopy(StepCommon):
     and a failed copy leaves it as it was; append adds; upsert replaces by `key`, or by the target's primary key.
     """
 
+    connector_options: ClassVar = (("source", "connector"), ("target", "connector"))
     is_transactional: ClassVar = True
 
     type: Literal["sql_copy"]
@@ -39,11 +39,6 @@ class SqlCopy(StepCommon):
     def detail(self) -> str:
         """Source and target."""
         return f"{_place(self.source)} → {_place(self.target)} ({self.mode})"
-
-    def connectors(self) -> Iterator[str]:
-        """Both ends."""
-        yield self.source.connector
-        yield self.target.connector
 
     def writes(self) -> frozenset[str]:
         """The target."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +15,7 @@ class SqlQuery(StepCommon):
     """One statement, read or write; values go in as bound parameters, written `:name` in the text."""
 
     literal_options: ClassVar = frozenset({"query"})
+    connector_options: ClassVar = (("connector",),)
     is_transactional: ClassVar = True
 
     type: Literal["sql_query"]
@@ -27,10 +27,6 @@ class SqlQuery(StepCommon):
     def detail(self) -> str:
         """The connector and the statement's first line."""
         return f"{self.connector}: {self.query.strip().splitlines()[0][:120]}"
-
-    def connectors(self) -> Iterator[str]:
-        """The one it runs on."""
-        yield self.connector
 
     def writes(self) -> frozenset[str]:
         """The connector, unless the statement only reads."""
