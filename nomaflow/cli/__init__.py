@@ -4,6 +4,7 @@
     homes.py      init, check, serve, up; accounts.py
     jobs.py       jobs, enable, disable, why, connectors, reload
     launching.py  run, plan, replay: values from text, by the types of the job's form
+    schedules.py  schedule, skip; calendar.py: fires as a table; times.py: as they are typed and read
     runs.py       runs, logs, cancel; details.py: show; follow.py: a run as it goes
     searching.py  searches as they are typed
     upkeep.py     backup, restore, doctor
@@ -22,7 +23,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from nomaflow.cli import accounts, details, homes, jobs, launching, runs, upkeep
+from nomaflow.cli import accounts, details, homes, jobs, launching, runs, schedules, upkeep
 from nomaflow.cli.searching import with_terms_last
 from nomaflow.cli.show import folded, shown
 from nomaflow.errors import (
@@ -51,9 +52,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for subject in (homes, jobs, launching, runs, details, upkeep):
+for subject in (homes, jobs, schedules, launching, runs, details, upkeep):
     for command in subject.COMMANDS:
         app.command()(command)
+app.add_typer(schedules.schedule_app, name="schedule")
 app.add_typer(jobs.connectors_app, name="connectors")
 app.add_typer(accounts.app, name="account")
 

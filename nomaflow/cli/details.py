@@ -57,6 +57,7 @@ def _print_head(run: Run) -> None:
     facts = {
         "state": ": ".join(part for part in (run.state, run.reason or run.wait_reason) if part),
         "by": run.triggered_by,
+        "fire": _fire_text(run),
         "queued": local_time(run.queued_at),
         "started": local_time(run.started_at),
         "ended": local_time(run.finished_at),
@@ -70,6 +71,14 @@ def _print_head(run: Run) -> None:
     for name, fact in facts.items():
         if fact:
             typer.echo(folded(f"  {name:<9}  {shown(fact)}", indent=" " * 13))
+
+
+def _fire_text(run: Run) -> str:
+    if run.scheduled_at is None:
+        return ""
+    which = f" of the schedule {run.schedule}" if run.schedule not in (None, "default") else ""
+    late = f", began {duration(run.late_seconds)} later" if run.late_seconds is not None else ""
+    return f"{local_time(run.scheduled_at)}{which}{late}"
 
 
 def _cancel_text(receipt: Receipt) -> str:

@@ -5,21 +5,40 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder, Token, Url, known_job, open_client, print_json, print_json_list
+from nomaflow.cli.options import (
+    AsJson,
+    HomeFolder,
+    JobName,
+    Token,
+    Url,
+    known_job,
+    open_client,
+    print_json,
+    print_json_list,
+)
+from nomaflow.cli.schedules import next_fire
 from nomaflow.cli.searching import pointing, query_of
 from nomaflow.cli.show import Listing, folded, relative, shown, state_text
+from nomaflow.cli.times import moment, wall
 from nomaflow.errors import NotFoundError
-from nomaflow.seams import utc_now
+from nomaflow.seams import system_timezone, utc_now
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from nomaflow.client import Client
     from nomaflow.wire import JobCard
 
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+_ACTIONS = {
+    "run": "`nomaflow run {job}` runs it now.",
+    "enable": "`nomaflow enable {job}` switches it on.",
+    "cancel": "`nomaflow logs -f {job}` shows it, `nomaflow cancel {job}` stops it.",
+    "edit": "`nomaflow check` lists all problems, with file and line.",
+}
 
 connectors_app = typer.Typer(help="The connectors; `test NAME` asks one whether it answers.")
 
@@ -55,42 +74,62 @@ def jobs(
         rows.add(
             card.id,
             _last(card, now),
-            _next(card),
+            _next(card, now),
             shown(card.description.splitlines()[0] if card.description else ""),
         )
     rows.print()
 
 
-def enable(job: JobName, url: Url = None, token: Token = None, home: HomeFolder = Path()) -> None:
-    """Write `enabled = true` to the job's file. Schedules do not fire yet, so this is for when they do."""
+def enable(
+    job: JobName, as_json: AsJson = False, url: Url = None, token: Token = None, home: HomeFolder = Path()
+) -> None:
+    """Let a job's schedules fire again; its file says `enabled = true` then. Fires that it missed stay missed."""
     with open_client(url, token, home) as client, known_job(client, job):
         card = client.enable(job)
-    how = f"schedules do not fire yet, `nomaflow run {card.id}` runs it"
-    typer.echo(folded(f"{card.id} is on, as its file says now; {how}"))
+    if as_json:
+        print_json(card)
+        return
+    coming = next_fire(card, utc_now())
+    then = f"it fires next {coming}" if coming else f"`nomaflow run {card.id}` runs it"
+    typer.echo(folded(f"{card.id} is on; {then}"))
 
 
 def disable(
     job: JobName,
     reason: Annotated[str | None, typer.Option(help="Why; shown wherever the job is.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help='Until then: 2h, 3d, 06:00, "tomorrow 06:00", 2026-01-31 or an instant.'),
+    ] = None,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     home: HomeFolder = Path(),
 ) -> None:
-    """Write `enabled = false` to the job's file. Schedules do not fire yet; `nomaflow run` still runs the job."""
+    """Stop a job's schedules from firing; its file says `enabled = false` then. It can still be run by hand."""
+    now = utc_now()
     with open_client(url, token, home) as client, known_job(client, job):
-        card = client.disable(job, reason=reason)
+        zone = _zone(client, job) if until else None
+        end = moment(until, now, zone, option="--until") if until and zone else None
+        card = client.disable(job, reason=reason, until=end)
+    if as_json:
+        print_json(card)
+        return
+    for_now = f" until {wall(end, now, zone)}" if end and zone else ""
     how = f"`nomaflow run {card.id}` still runs it, `nomaflow enable {card.id}` switches it on"
-    typer.echo(folded(f"{card.id} is off, as its file says now; {how}"))
+    typer.echo(folded(f"{card.id} is off{for_now}; {how}"))
 
 
 def why(job: JobName, as_json: AsJson = False, url: Url = None, token: Token = None, home: HomeFolder = Path()) -> None:
-    """Say why a job does not run now."""
+    """Say why a job does not run now, and what can be done."""
     with open_client(url, token, home) as client, known_job(client, job):
         answer = client.why(job)
     if as_json:
         print_json(answer)
         return
     typer.echo(folded(f"{job}: {shown(answer.why)}"))
+    if answer.action in _ACTIONS:
+        typer.echo(folded(_ACTIONS[answer.action].format(job=job)))
 
 
 def reload(as_json: AsJson = False, url: Url = None, token: Token = None, home: HomeFolder = Path()) -> None:
@@ -175,16 +214,25 @@ def _last(card: JobCard, now: datetime) -> Text | str:
     return ""
 
 
-def _next(card: JobCard) -> Text | str:
+def _next(card: JobCard, now: datetime) -> Text | str:
     from rich.text import Text
 
     if card.problem:
         place = f"line {card.problem.line}" if card.problem.line else "its file"
         return Text(f"problem: {place}", style="red")
     if not card.enabled:
-        return Text("off", style="bright_black")
-    crons = ", ".join(schedule.cron for schedule in card.schedules if schedule.enabled)
-    return Text(f"{crons} (not yet)" if crons else "by hand", style="bright_black")
+        until = card.pause.until if card.pause else None
+        zone = ZoneInfo(card.schedules[0].timezone if card.schedules else system_timezone())
+        return Text(f"off until {wall(until, now, zone)}" if until else "off", style="bright_black")
+    if coming := next_fire(card, now):
+        return coming
+    return Text("none" if card.schedules else "by hand", style="bright_black")
+
+
+def _zone(client: Client, job: str) -> ZoneInfo:
+    """Where times that somebody types for a job are read: as its schedules are, else as on this machine."""
+    names = [each.timezone for card in client.jobs() if card.id == job for each in card.schedules]
+    return ZoneInfo(names[0] if names else system_timezone())
 
 
 COMMANDS = (jobs, enable, disable, why, reload)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nomaflow.cli.options import AsJson, HomeFolder, RunName, Token, Url, known_job, open_client, print_json
+from nomaflow.cli.options import AsJson, HomeFolder, JobName, RunName, Token, Url, known_job, open_client, print_json
 from nomaflow.cli.runs import resolve
 from nomaflow.cli.show import Listing, folded, shown, state_text, why_skipped
 from nomaflow.errors import InvalidError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nomaflow.launch.overrides import Overrides
     from nomaflow.wire import Plan, Run
 
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Params = Annotated[list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="Change a parameter.")]
 StepParams = Annotated[
     list[str] | None, typer.Option("--step", metavar="STEP.NAME=VALUE", help="Change a parameter of one step.")

@@ -41,6 +41,7 @@ HomeFolder = Annotated[
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the last 4 or more characters of it, or a job's id.")
 ]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the engine sent, as JSON.")]
 LocalJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 UNBOUND = 100_000
 NARROWEST = 8
+NARROWEST_FOLD = 20
+"""A sentence is folded into lines of at least so many characters."""
 
 STATE_STYLES = {
     "QUEUED": "yellow",
@@ -27,6 +29,10 @@ STATE_STYLES = {
     "PENDING": "bright_black",
     "Skipped": "bright_black",
     "override": "yellow",
+    "FIRED": "green",
+    "SKIPPED": "yellow",
+    "MISSED": "red",
+    "COALESCED": "bright_black",
 }
 
 # A log line or a server's message may hold escape sequences that clear the screen or retitle the window.
@@ -39,30 +45,42 @@ def shown(text: str) -> str:
     return text.translate(_SHOWN)
 
 
+def is_watched() -> bool:
+    """Whether the output is for a terminal, and not for another program."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
 def console() -> Console:
     """The terminal, as wide as it is; elsewhere nothing is cut."""
     from rich.console import Console
 
-    on_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, markup=False, emoji=False, width=None if on_terminal else UNBOUND)
+    return Console(highlight=False, markup=False, emoji=False, width=None if is_watched() else UNBOUND)
 
 
 class Listing:
-    """Rows under headings, each of them one line however narrow the terminal.
+    """Rows under headings, each of them one line however narrow the terminal, unless its last cell is folded.
 
     Args:
         columns: the headings.
         whole: columns that are never cut, so that what they show can be typed again; others are cut with `…`.
         optional: columns that are left out where there is no room for them, the first one first.
+        folds: the last column's sentences are folded below each other, and not cut.
     """
 
-    def __init__(self, *columns: str, whole: Sequence[str] = (), optional: Sequence[str] = ()) -> None:
-        self._columns, self._whole, self._optional = columns, whole, optional
+    def __init__(
+        self, *columns: str, whole: Sequence[str] = (), optional: Sequence[str] = (), folds: bool = False
+    ) -> None:
+        self._columns, self._whole, self._optional, self._folds = columns, whole, optional, folds
         self._rows: list[tuple[str | Text, ...]] = []
+        self._parts: dict[int, Text] = {}
 
     def add(self, *cells: str | Text) -> None:
         """One row, a cell for each column."""
         self._rows.append(cells)
+
+    def begin(self, title: Text) -> None:
+        """A title over the rows that follow; the first one stands in the place of the headings."""
+        self._parts[len(self._rows)] = title
 
     def print(self) -> None:
         """Print it, as wide as the terminal."""
@@ -70,23 +88,37 @@ class Listing:
 
         target = console()
         widths = self._widths(target.width)
-        headings = [Text(name, style="bold") for name in self._columns]
-        for cells in [headings, *self._rows]:
-            line = Text()
-            for width, cell in zip(widths, cells, strict=True):
-                if width is not None:
-                    text = cell.copy() if isinstance(cell, Text) else Text(cell)
-                    text.truncate(width, overflow="ellipsis", pad=True)
-                    line.append_text(text).append("  ")
-            line.rstrip()
-            target.print(line, soft_wrap=True)
+        if not self._parts:
+            self._print_row([Text(name, style="bold") for name in self._columns], widths, target)
+        for number, cells in enumerate(self._rows):
+            if number in self._parts:
+                target.print(self._parts[number], soft_wrap=True)
+            self._print_row(cells, widths, target)
+
+    def _print_row(self, cells: Sequence[str | Text], widths: Sequence[int | None], target: Console) -> None:
+        from rich.text import Text
+
+        line, rest, start = Text(), list[Text](), 0
+        for position, (width, cell) in enumerate(zip(widths, cells, strict=True)):
+            if width is None:
+                continue
+            text = cell.copy() if isinstance(cell, Text) else Text(cell)
+            if self._folds and position == len(cells) - 1 and text.cell_len > width >= NARROWEST_FOLD:
+                text, *rest = text.wrap(target, width)
+                start = line.cell_len
+            text.truncate(width, overflow="ellipsis", pad=True)
+            line.append_text(text).append("  ")
+        for each in [line, *(Text(" " * start).append_text(more) for more in rest)]:
+            each.rstrip()
+            target.print(each, soft_wrap=True)
 
     def _widths(self, available: int) -> list[int | None]:
         """Each column's width; None for those that are left out."""
         from rich.cells import cell_len
 
+        headings = [] if self._parts else [self._columns]
         natural = {
-            name: max(cell_len(str(row[index])) for row in [self._columns, *self._rows])
+            name: max(cell_len(str(row[index])) for row in [*headings, *self._rows])
             for index, name in enumerate(self._columns)
         }
         least = {name: width if name in self._whole else min(width, NARROWEST) for name, width in natural.items()}

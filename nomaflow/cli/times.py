@@ -10,7 +10,7 @@ from nomaflow.errors import InvalidError
 from nomaflow.history.search_values import seconds
 
 DAY = timedelta(days=1)
-WEEK = 7
+MINUTE, WEEK = 60, 7
 
 FORMS = "06:00, today, tomorrow 06:00, 2026-01-31, 2026-01-31 06:00, 2h, 3d or 2026-01-31T05:00:00Z"
 
@@ -27,7 +27,7 @@ def moment(
     """The instant that is meant, in UTC.
 
     Args:
-        text: a time of day, a day, both, a length of time from now, or an instant with its zone.
+        text: a time of day, a day, both, a length of time from now (to the minute), or an instant with its zone.
         now: the time.
         zone: where times of day and days are read.
         option: what the sentence begins with when the text is none of these.
@@ -59,6 +59,9 @@ def _length(text: str, now: datetime, *, ahead: bool) -> datetime | None:
     length = seconds(text)
     if length is None:
         return None
+    if length >= MINUTE:
+        # Nobody who says two hours means the seconds.
+        now = now.replace(second=0, microsecond=0) + timedelta(minutes=ahead and now.second > 0)
     return now + timedelta(seconds=length if ahead else -length)
 
 
@@ -67,7 +70,7 @@ def _on_the_wall(text: str, now: datetime, zone: ZoneInfo, ahead: bool, ends_day
     if found is None or not text:
         return None
     today = now.astimezone(zone).date()
-    clock = time(*(int(part or 0) for part in found.group(3, 4, 5))) if found[2] else None
+    clock = time(int(found[3]), int(found[4]), int(found[5] or 0)) if found[2] else None
     if found[1] is None:
         assert clock is not None, "one of the two is there"
         nearest = [datetime.combine(today + shift * DAY, clock, zone) for shift in (-1, 0, 1)]

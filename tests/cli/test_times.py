@@ -40,6 +40,14 @@ def test_a_time_is_read_on_the_clock_of_its_zone(text: str, meant: str) -> None:
     assert moment(text, NOW, PARIS, option="--until") == datetime.fromisoformat(meant)
 
 
+def test_a_length_of_minutes_is_read_to_the_minute() -> None:
+    """No sooner than it says, and since no later."""
+    now = NOW.replace(second=20)
+    assert moment("2h", now, PARIS, option="--until") == NOW + timedelta(hours=2, minutes=1)
+    assert moment("2h", now, PARIS, option="--since", ahead=False) == NOW - timedelta(hours=2)
+    assert moment("30s", now, PARIS, option="--until") == NOW + timedelta(seconds=50)
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
