@@ -23,14 +23,14 @@ class Copy:
 
     def __init__(self, database: Path, folder: Path, note: str | None = None) -> None:
         self.folder = folder
-        command = [sys.executable, "-I", "-S", str(_PROGRAM), str(database), str(folder)]
+        command = [sys.executable, "-I", "-S", str(_PROGRAM), str(database.absolute()), str(folder.absolute())]
         try:
             self._child = subprocess.Popen(
                 command if note is None else [*command, note],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=folder.parent,
+                bufsize=0,  # else a close would try once more to write to a child that is gone
                 start_new_session=True,
             )
         except OSError as error:
@@ -65,7 +65,6 @@ class Copy:
         assert self._child.stdin is not None
         try:
             self._child.stdin.write(b"\n")
-            self._child.stdin.flush()
         except OSError as error:
             raise StoreError(f"the store could not be copied: {error.strerror}") from None
 
