@@ -238,11 +238,17 @@ class Recorder:
         error = await self._try(commit) if changes or rows else None
         is_hopeless = isinstance(error, StoreBrokenError) and await self._try(self._store.probe) is not None
         if error is not None and not is_hopeless:
-            # One bad change must not hurt its neighbours: all were rolled back, so each is tried alone.
+            # One bad change must not hurt its neighbours: all were rolled back, so each is tried alone. The lines go with
+            # the first that is taken, since they may be those of a run that has its end in one of them.
+            for ticket in tickets:
+                error = await self._try(partial(self._store.commit, [ticket.change], rows))
+                if error is None:
+                    rows = []
+                elif rows:
+                    error = await self._try(partial(self._store.commit, [ticket.change], []))
+                self._settle(ticket, error)
             if rows and (bad := await self._try(partial(self._store.commit, [], rows))):
                 await self._keep_lines(rows, bad)
-            for ticket in tickets:
-                self._settle(ticket, await self._try(partial(self._store.commit, [ticket.change], [])))
             return
         if error is not None and rows:
             await self._keep_lines(rows, error)
@@ -251,7 +257,11 @@ class Recorder:
 
     async def _keep_lines(self, rows: list[Row], error: Exception) -> None:
         """Keep lines for when the store takes something again; where it does so now, the lines themselves are bad."""
-        if len(rows) + len(self._log_rows) > LINES_KEPT or await self._offloaded(self._store.probe) is None:
+        is_well = await self._offloaded(self._store.probe) is None
+        # It may have become so just now.
+        if is_well and await self._offloaded(partial(self._store.commit, [], rows)) is None:
+            return
+        if is_well or len(rows) + len(self._log_rows) > LINES_KEPT:
             log.error("%d log lines could not be written: %s", len(rows), error)
         else:
             self._log_rows = rows + self._log_rows
