@@ -144,6 +144,7 @@ class Evidence:
 
     seed: int
     start: datetime
+    look_seconds: float
     effects: list[Effect] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)

@@ -36,8 +36,7 @@ def story(evidence: Evidence, about: str = "") -> Iterator[str]:
         if call.ended is not None:
             result = call.error or (getattr(call.result, "id", None) or str(call.result)[:90])
             told.append((call.ended, f" < {call.number} {call.verb} {call.job_id} {call.given} {call.answer} {result}"))
-    for version in evidence.files:
-        told.append((version.moment, f"   file {version.job_id}: {(version.text or 'gone')!r}"))
+    told += [(each.moment, f"   file {each.job_id}: {(each.text or 'gone')!r}") for each in evidence.files]
     lines += [line for line in told if about in line[1]]
     for moment, line in sorted((line for line in lines if line[0] < FAR), key=lambda line: line[0]):
         yield f"{moment:14.3f} {line}"

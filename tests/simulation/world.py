@@ -54,7 +54,7 @@ class World:
 
     def __init__(self, seed: int, spec: HomeSpec, folder: Path) -> None:
         self.seed, self.spec, self.home = seed, spec, Home(folder)
-        self.evidence = Evidence(seed, spec.start)
+        self.evidence = Evidence(seed, spec.start, spec.pace.look_seconds)
         self.disk = Disk(self.draw("disk"), self.evidence)
         self._ahead = timedelta()
         self.living: Living | None = None

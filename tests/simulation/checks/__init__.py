@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.simulation.checks import answers, capacity, effects, histories, logs, restarts, tries
+from tests.simulation.checks import answers, capacity, effects, histories, logs, restarts, slots, tries
 from tests.simulation.checks.facts import Facts
 from tests.simulation.evidence import Evidence
 
@@ -40,6 +40,9 @@ ALL = [
     tries.as_often_as_they_may,
     tries.when_they_are_due,
     logs.without_gap_or_repeat,
+    slots.one_row_for_each,
+    slots.rows_say_what_became,
+    slots.skips_are_kept,
     restarts.nothing_changes,
     restarts.numbers_never_fall,
     restarts.sentences_say_why,

@@ -6,7 +6,7 @@ import hashlib
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,11 @@ class Facts:
         self.evidence = evidence
         self.dump: Dump = evidence.dumps[-1]
         self.runs: dict[str, Run] = self.dump.runs
+
+    @property
+    def look_seconds(self) -> float:
+        """A healthy engine has looked at what is due at least once in so many seconds."""
+        return self.evidence.look_seconds + 5
 
     @cached_property
     def effects(self) -> dict[str, list[Effect]]:
@@ -75,6 +80,11 @@ class Facts:
     def wall(self, moment: float) -> datetime:
         """What the wall clock said at a moment."""
         return self.evidence.wall(moment)
+
+    def wall_before(self, moment: float) -> datetime:
+        """What the wall clock said just before it was set at a moment."""
+        jumped = sum(jump.seconds for jump in self.evidence.jumps if jump.moment == moment)
+        return self.wall(moment) - timedelta(seconds=jumped)
 
     def settings_taken_by(self, moment: float) -> float:
         """When settings that were written at a moment are surely in force: after a reload, or in the next life."""
