@@ -51,7 +51,8 @@ def why(
     job = entry.job
     assert job is not None, "a file without problems holds a job"
     if not job.enabled:
-        return Why(why=_paused(pause, timezone), action="enable")
+        zones = [each.cron.timezone for each, _ in watched]
+        return Why(why=_paused(pause, zones[0] if zones else timezone), action="enable")
     if not job.schedules:
         return Why(why="it is manual-only: it has no schedule", action="run")
     if held is not None:
