@@ -238,8 +238,8 @@ class Recorder:
         error = await self._try(commit) if changes or rows else None
         is_hopeless = isinstance(error, StoreBrokenError) and await self._try(self._store.probe) is not None
         if error is not None and not is_hopeless:
-            # One bad change must not hurt its neighbours: all were rolled back, so each is tried alone. The lines go with
-            # the first that is taken, since they may be those of a run that has its end in one of them.
+            # One bad change must not hurt its neighbours: all were rolled back, so each is tried alone. The lines go
+            # with the first that is taken, since they may be those of a run that has its end in one of them.
             for ticket in tickets:
                 error = await self._try(partial(self._store.commit, [ticket.change], rows))
                 if error is None:
