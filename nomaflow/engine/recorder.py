@@ -321,7 +321,7 @@ class Recorder:
         while True:
             try:
                 ticket = self._receive.receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel):
+            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
                 return
             ticket.settle(NotReadyError(f"the run store is being opened anew: {self.failed}"))
 
