@@ -45,6 +45,15 @@ def how_canceled(run: Run) -> str:
     return f"{run.id} of {run.job_id} {word} after {took}: {_last_rung(receipt)}"
 
 
+def which_fire(run: Run) -> str:
+    """The fire that started a run, and how much later it began; nothing for a run that a person started."""
+    if run.scheduled_at is None:
+        return ""
+    which = f" of the schedule {run.schedule}" if run.schedule not in (None, "default") else ""
+    late = f", began {duration(run.late_seconds)} later" if run.late_seconds is not None else ""
+    return f"{local_time(run.scheduled_at)}{which}{late}"
+
+
 def _last_rung(receipt: Receipt) -> str:
     if not receipt.rungs:
         return "no step ran"
@@ -57,7 +66,7 @@ def _print_head(run: Run) -> None:
     facts = {
         "state": ": ".join(part for part in (run.state, run.reason or run.wait_reason) if part),
         "by": run.triggered_by,
-        "fire": _fire_text(run),
+        "fire": which_fire(run),
         "queued": local_time(run.queued_at),
         "started": local_time(run.started_at),
         "ended": local_time(run.finished_at),
@@ -71,14 +80,6 @@ def _print_head(run: Run) -> None:
     for name, fact in facts.items():
         if fact:
             typer.echo(folded(f"  {name:<9}  {shown(fact)}", indent=" " * 13))
-
-
-def _fire_text(run: Run) -> str:
-    if run.scheduled_at is None:
-        return ""
-    which = f" of the schedule {run.schedule}" if run.schedule not in (None, "default") else ""
-    late = f", began {duration(run.late_seconds)} later" if run.late_seconds is not None else ""
-    return f"{local_time(run.scheduled_at)}{which}{late}"
 
 
 def _cancel_text(receipt: Receipt) -> str:

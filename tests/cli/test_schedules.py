@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from nomaflow.cli import main
 from nomaflow.cli.calendar import DENSE, Zones, condensed, note, print_calendar
+from nomaflow.cli.details import which_fire
+from nomaflow.cli.show import local_time
 from nomaflow.cli.times import wall
 from nomaflow.client import Client
-from nomaflow.wire import JobCard, Slot, SlotState
+from nomaflow.wire import JobCard, Plan, Run, RunState, Slot, SlotState
 from tests.client.home import HELLO, Running, running
 from tests.fakes.scripts import ok
 
@@ -247,6 +250,26 @@ def test_why_says_what_can_be_done(cli: Cli, capsys: pytest.CaptureFixture[str])
         "nightly: it is disabled by cli:admin: disk is full; it can still be run by hand",
         "`nomaflow enable nightly` switches it on.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, ""),
+        ({"scheduled_at": NOON, "schedule": "default"}, "{noon}"),
+        (
+            {"scheduled_at": NOON, "schedule": "close", "late_seconds": 0.012},
+            "{noon} of the schedule close, began 12 ms later",
+        ),
+    ],
+)
+def test_a_run_says_which_fire_started_it(fields: dict[str, Any], text: str) -> None:
+    """And how much later it began."""
+    plan = Plan(log_level="INFO", steps=[])
+    run = Run(
+        id="run_1", job_id="load", state=RunState.QUEUED, queued_at=NOON, triggered_by="cron", via="cron", plan=plan
+    )
+    assert which_fire(run.model_copy(update=fields)) == text.format(noon=local_time(NOON))
 
 
 def slot(state: str, time: str, *, job: str = "load", schedule: str = "default", **more: object) -> Slot:
