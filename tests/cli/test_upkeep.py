@@ -10,6 +10,7 @@ import pytest
 
 from nomaflow.cli import main
 from nomaflow.engine.store import Store
+from nomaflow.engine.store.mark import Mark
 from nomaflow.home import Home
 from nomaflow.serve import held
 from tests.client.home import running
@@ -153,6 +154,20 @@ def test_a_loss_is_accepted(home: Home, capsys: pytest.CaptureFixture[str]) -> N
     assert reasons(store) == numbers(0)
     assert store._all("SELECT who FROM event WHERE state = 'accepted'")[0][0].startswith("cli:")
     store.close()
+
+
+def test_what_was_mended_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """The steps that the last opening took."""
+    store = opened(home.state_dir)
+    add_events(store, 1)
+    store.close()
+    log = home.store_file.with_name("runs.duckdb.wal")
+    log.write_bytes(log.read_bytes()[:-40] + bytes(40))
+    Mark(home.store_file.with_name("runs.mark"), 3).close()
+    opened(home.state_dir).close()
+    told = findings(home, capsys, 0)["mended"]
+    assert any("was cut at byte" in sentence for sentence in told)
+    assert told[-1].startswith("note: 2026-03-01 02:30 UTC: the store as it is was put in place")
 
 
 def test_an_engine_that_runs_is_asked(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -355,7 +355,7 @@ def test_the_mark_follows_each_commit(tmp_path: Path) -> None:
 def test_what_a_killed_program_left_half_made_is_cleared(tmp_path: Path) -> None:
     """Copies and backups that have not got their name."""
     files = stored(tmp_path, after=1)
-    for name in ("pre-checkpoint.tmp", "recovering", "backups/20260301T000000Z.tmp"):
+    for name in ("pre-checkpoint.tmp", "recovering", "backups/20260301T000000Z.tmp", "backups/20260301T000000Z"):
         (tmp_path / name).mkdir(parents=True)
     opened(tmp_path).close()
     assert not list(tmp_path.glob("*.tmp"))

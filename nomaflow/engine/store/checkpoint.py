@@ -7,6 +7,7 @@ commits go on, the log in a pause of some milliseconds.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from nomaflow.engine.store.connection import Connection
 from nomaflow.engine.store.copies import Copy
 from nomaflow.engine.store.file import StoreBrokenError, StoreError, StoreFiles, boot, sync_folder
+
+log = logging.getLogger(__name__)
 
 COMMITS = 1000
 """After so many a checkpoint is due when nobody waits for the writer: a start replays 3,000 commits in a second, where
@@ -148,4 +151,5 @@ class Checkpoints:
 
     def _postpone(self, why: str) -> None:
         self.postponed = why
+        log.warning("the checkpoint that is due is postponed: %s", why)
         self._not_before = self._monotonic() + AGAIN_SECONDS

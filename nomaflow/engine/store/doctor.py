@@ -20,6 +20,9 @@ from nomaflow.home import Home
 
 OLD_BACKUP = timedelta(days=2)
 
+MENDED_SHOWN = 5
+"""Of what was done to open the store after a crash, the last steps."""
+
 Level = Literal["well", "note", "problem"]
 
 
@@ -80,6 +83,7 @@ def _examined(files: StoreFiles, place: Path) -> Iterator[Finding]:
         yield Finding("store", "well", f"all of it can be read: {rows['run']:,} runs, {rows['event']:,} events")
         yield from _unfinished(db)
         yield from _slots(db, rows)
+        yield from _mended(db)
     except (duckdb.Error, StoreError) as error:
         yield Finding(
             "store",
@@ -131,6 +135,15 @@ def _slots(db: duckdb.DuckDBPyConnection, rows: dict[str, int]) -> Iterator[Find
         yield Finding("slots", "problem", message)
     else:
         yield Finding("slots", "well", f"each of the {rows['slot']:,} is there once, and every fire has its run")
+
+
+def _mended(db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    sql = (
+        "SELECT happened_at, reason FROM event WHERE kind = 'alert' AND state = 'mended' "
+        f"ORDER BY seq DESC LIMIT {MENDED_SHOWN}"
+    )
+    for happened_at, reason in reversed(db.execute(sql).fetchall()):
+        yield Finding("mended", "note", f"{happened_at:%Y-%m-%d %H:%M} UTC: {reason}")
 
 
 def _modes(home: Home, files: StoreFiles) -> Iterator[Finding]:

@@ -350,6 +350,10 @@ def _tidy(files: StoreFiles) -> None:
         path.unlink()
     for path in (files.workshop, *files.folder.glob("pre-checkpoint.tmp*"), *files.backups.glob("*.tmp")):
         shutil.rmtree(path, ignore_errors=True)
+    for path in files.backups.glob("*"):
+        # The place of a backup that was not completed.
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _raise_if_not_damaged(error: Exception, files: StoreFiles) -> None:
