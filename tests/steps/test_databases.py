@@ -167,6 +167,24 @@ def test_a_rollback_says_whether_all_is_gone(opener: Open) -> None:
     assert database.rollback() is False
 
 
+@pytest.mark.parametrize("backend", ["sqlite", "duckdb"])
+def test_a_read_of_a_file_is_no_commit(tmp_path: Path, backend: str) -> None:
+    """Nothing is made to last by it; rows that are added count, whichever way they come."""
+    with closing(open_database(file_connector(backend, tmp_path / "db"))) as database:
+        told = list[str]()
+        database.about_to_commit = lambda: told.append("about to commit")
+        assert database.fetch("SELECT 1") == [(1,)]
+        database.commit()
+        assert told == []
+        database.execute("CREATE TABLE t (a INTEGER)")
+        database.commit()
+        database.write(Table(None, "t"), ["a"], [[(1,)]])
+        database.commit()
+        database.fetch("SELECT 1")
+        database.commit()
+        assert told == ["about to commit"] * 2
+
+
 def test_a_connection_in_good_order_leaves_nothing_at_work(opener: Open) -> None:
     """Idle, or in an open transaction: when it is closed its server knows."""
     database = opener()

@@ -50,7 +50,7 @@ class DuckDbDatabase:
             raise OpenError(self.name, error) from error
         self._cancellation = Cancellation(self._connection.interrupt)
         self.about_to_commit: Callable[[], None] = unheard
-        self._in_transaction = self._ran_alone = False
+        self._in_transaction = self._has_written = self._ran_alone = False
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run one statement; the rows it affected, or gave back."""
@@ -77,15 +77,16 @@ class DuckDbDatabase:
     def commit(self) -> None:
         """Make the changes last."""
         if self._in_transaction:
-            self.about_to_commit()
+            if self._has_written:
+                self.about_to_commit()
             self._connection.commit()
-            self._in_transaction = False
+            self._in_transaction = self._has_written = False
 
     def rollback(self) -> bool | None:
         """Drop the changes; whether all of them are gone."""
         if self._in_transaction:
             self._connection.rollback()
-            self._in_transaction = False
+            self._in_transaction = self._has_written = False
         return not self._ran_alone
 
     def cancel(self, cut_seconds: float = CUT_SECONDS) -> None:
@@ -150,6 +151,7 @@ class DuckDbDatabase:
     def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
         """Add rows by an appender; how many there are more afterwards."""
         before = self.row_count(table) or 0
+        self._has_written = True
         appender = self._connection.appender(table.quoted, columns=list(names))
         try:
             for batch in batches:
@@ -165,6 +167,7 @@ class DuckDbDatabase:
     def _start(self, statement: Statement, params: Mapping[str, Any] | None) -> None:
         values = list(statement.values(params).values())
         with self._cancellation.statement():
+            self._has_written = self._has_written or statement.writes
             if statement.outside_transaction:
                 self.about_to_commit()
                 self._ran_alone = True

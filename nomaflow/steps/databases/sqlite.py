@@ -49,7 +49,7 @@ class SqliteDatabase:
             raise OpenError(self.name, error) from error
         self._cancellation = Cancellation(self._connection.interrupt)
         self.about_to_commit: Callable[[], None] = unheard
-        self._ran_alone = False
+        self._has_written = self._ran_alone = False
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run one statement; the rows it affected, or gave back."""
@@ -77,12 +77,15 @@ class SqliteDatabase:
     def commit(self) -> None:
         """Make the changes last."""
         if self._connection.in_transaction:
-            self.about_to_commit()
+            if self._has_written:
+                self.about_to_commit()
             self._patient(self._connection.commit)
+            self._has_written = False
 
     def rollback(self) -> bool | None:
         """Drop the changes; whether all of them are gone."""
         self._connection.rollback()
+        self._has_written = False
         return not self._ran_alone
 
     def cancel(self, cut_seconds: float = CUT_SECONDS) -> None:
@@ -147,6 +150,7 @@ class SqliteDatabase:
         marks = ", ".join("?" * len(names))
         insert = f"INSERT INTO {table.quoted} ({listed(names)}) VALUES ({marks})"
         self.hold(table)
+        self._has_written = True
         before = self._connection.total_changes
         for batch in batches:
             with self._cancellation.statement():
@@ -159,6 +163,7 @@ class SqliteDatabase:
 
     def _started(self, statement: Statement, params: Mapping[str, Any] | None) -> sqlite3.Cursor:
         values = {name: _storable(value) for name, value in statement.values(params).items()}
+        self._has_written = self._has_written or statement.writes
         if statement.outside_transaction:
             self.about_to_commit()
             self._ran_alone = True
