@@ -21,7 +21,7 @@ from nomaflow.engine.runs import Runs
 from nomaflow.engine.store import Store
 from nomaflow.engine.timetable import Timetable, Watched
 from nomaflow.engine.why import local
-from nomaflow.errors import InvalidError, NotFoundError
+from nomaflow.errors import InvalidError, NotFoundError, NotReadyError
 from nomaflow.schedule import calendar, what_if
 from nomaflow.schedule.cron import compiled, preview
 from nomaflow.seams import Seams
@@ -169,7 +169,13 @@ class Schedules:
         self._timetable.skip(row)
         slot = next(self._due_of(watched, instant - timedelta(seconds=1), instant))
         told = self._told(slot, actor, "left out")
-        await self._recorder.record(Change(skips=[row], used_skips=earlier, events=[told]))
+        try:
+            await self._recorder.record(Change(skips=[row], used_skips=earlier, events=[told]))
+        except NotReadyError:
+            self._timetable.unskip(watched.place, [instant])
+            for each in earlier:
+                self._timetable.skip(each)
+            raise
         return slot
 
     async def unskip(self, job_id: str, choice: SlotChoice, actor: Actor) -> None:
@@ -180,7 +186,13 @@ class Schedules:
             when = local(instant, watched.cron.timezone)
             raise NotFoundError(f"the fire of {job_id} at {when} is not to be left out, so there is nothing to undo")
         slot = next(self._due_of(watched, instant - timedelta(seconds=1), instant))
-        await self._recorder.record(Change(used_skips=rows, events=[self._told(slot, actor, "not left out any more")]))
+        told = self._told(slot, actor, "not left out any more")
+        try:
+            await self._recorder.record(Change(used_skips=rows, events=[told]))
+        except NotReadyError:
+            for each in rows:
+                self._timetable.skip(each)
+            raise
 
     def _told(self, slot: Slot, actor: Actor, reason: str) -> Happened:
         return Happened(
