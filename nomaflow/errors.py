@@ -174,7 +174,7 @@ class PortTakenError(NomaflowError):
 class NoRetry(Exception):
     """A step raises it where another try would not help: it has failed, whatever its `retry` says.
 
-        raise nomaflow.NoRetry("the period is closed")
+    raise nomaflow.NoRetry("the period is closed")
     """
 
 
