@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import calendar, copy_ratio, fires, memory, old_home, pages, restart, runs
+from tests.bench import calendar, copy_ratio, fires, memory, old_home, pages, restart, runs, upkeep
 from tests.servers.engine import ChildFailedError
 from tests.servers.postgresql import NotInstalledError
 
@@ -79,6 +79,16 @@ def restarts() -> Iterator[Row]:
     yield what, f"p50 {runs.percentile(took, 50):.2f} s, worst {took[-1]:.2f} s", "3 s"
 
 
+def safety() -> Iterator[Row]:
+    found = upkeep.costs(old_home.old_home())
+    of = f"store of {found.megabytes:.0f} MB"
+    yield f"checkpoint of a {of}: no commit for", f"worst {found.pause_seconds[-1] * 1000:.0f} ms", ""
+    yield f"copy of a {of} before it, while commits go on", f"worst {found.copy_seconds:.2f} s", ""
+    yield f"opening a {of} with {upkeep.COMMITS_AT_MOST:,} commits to replay", f"{found.replay_seconds:.2f} s", ""
+    yield f"backup of a {of}, verified", f"{found.backup_seconds:.2f} s", ""
+    yield f"deleting {upkeep.RUNS_A_PIECE:,} runs at once", f"{found.piece_seconds * 1000:.0f} ms", ""
+
+
 def pages_of_runs() -> Iterator[Row]:
     for one in pages.pages(old_home.old_home()):
         found = f"p50 {one.http_p50_ms:.1f} ms, p99 {one.http_p99_ms:.1f} ms; in the store {one.store_p50_ms:.1f} ms"
@@ -104,6 +114,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "start": idle_engine,
     "memory": idle_up,
     "restart": restarts,
+    "safety": safety,
     "pages": pages_of_runs,
     "calendar": schedules,
 }
