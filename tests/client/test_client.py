@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -136,6 +137,19 @@ def test_the_list_of_runs_is_read_page_by_page(client: Client) -> None:
     assert [run.id for run in listed] == made[::-1]
     assert not list(client.runs(state=RunState.FAILED))
     assert len(client.runs_page(limit=3).items) == 3
+
+
+def test_the_calendar_is_read_page_by_page(client: Client) -> None:
+    """As far as it is asked for; a fire is left out, and let in again."""
+    client.create_job("hourly", toml=home.HELLO + '[[schedules]]\ncron = "0 * * * *"\n')
+    fires = [slot.scheduled_at for slot, _ in zip(client.schedule(job="hourly", limit=2), range(5), strict=False)]
+    assert {later - earlier for earlier, later in pairwise(fires)} == {timedelta(hours=1)}
+    assert client.preview("0 * * * *", count=5).fires == fires
+    assert client.skip("hourly", fires[0]).reason == "left out as api:admin asked"
+    assert client.what_if("hourly", "@daily", days=1).fires_before == 24
+    client.unskip("hourly", fires[0])
+    with pytest.raises(NotFoundError):
+        client.unskip("hourly", fires[0])
 
 
 def test_events_begin_with_a_reset(served: Running, client: Client) -> None:
