@@ -107,7 +107,8 @@ class Stage:
         def busy() -> dict[str, int] | None:
             with self.server.connect() as look:
                 rows = look.execute(
-                    "SELECT datname, pid FROM pg_stat_activity WHERE application_name LIKE %s AND state = 'active'",
+                    "SELECT datname, pid FROM pg_stat_activity "
+                    "WHERE application_name LIKE %s AND state = 'active' AND query ~ '^(INSERT|COPY|SELECT pg_sleep)'",
                     [f"nomaflow {run_id}%"],
                 ).fetchall()
             found = {"pg2" if name == "second" else "pg": pid for name, pid in rows}
