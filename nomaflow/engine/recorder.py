@@ -37,7 +37,8 @@ MAX_GROUP = 1000
 BUSY_GROUP = 4
 LINGER_SECONDS = 0.02
 """A commit costs 3 ms, a hundredth of that more for each change, and holds the interpreter meanwhile. So when one had
-this many changes, the next waits so long for company; a quiet engine never waits."""
+this many changes, and the next follows within this time, that one waits so long for company; a quiet engine never
+waits, however much it had to do a second ago."""
 
 BROKEN_AGAIN_SECONDS = 60.0
 """A store that breaks is opened anew at once, unless it did so less than this before; then there are pauses."""
@@ -159,13 +160,17 @@ class Recorder:
                 nursery.start_soon(self._probe_while_failed)
                 nursery.start_soon(self._sync_mark)
                 task_status.started()
-                group: list[Ticket] = []
+                group, ended_at = list[Ticket](), -math.inf
                 async with self._receive:
                     async for ticket in self._receive:
-                        if len(group) >= BUSY_GROUP:
+                        if len(group) >= BUSY_GROUP and trio.current_time() - ended_at < LINGER_SECONDS:
                             await trio.sleep(LINGER_SECONDS)
+                        else:
+                            # A run that was just let in begins in this turn of the loop; that goes along.
+                            await trio.lowlevel.checkpoint()
                         group = self._group(ticket)
                         await self._take(group)
+                        ended_at = trio.current_time()
                         is_quiet = self._receive.statistics().current_buffer_used == 0
                         if not self.copying.locked() and self._store.checkpoints.is_due(quiet=is_quiet):
                             nursery.start_soon(self._checkpoint)
@@ -342,6 +347,7 @@ class Recorder:
                 return
             try:
                 await self.ask(partial(Store.finish_checkpoint, copy=copy))
+                await self._aside(self._store.checkpoints.clear)
             except (NotReadyError, StoreBrokenError) as error:
                 log.error("no checkpoint was made: %s", error)
                 await self._aside(copy.give_up)
@@ -353,6 +359,7 @@ class Recorder:
                 copy = await self._begun_copy()
                 if copy is not None:
                     await self._offloaded(partial(self._store.finish_checkpoint, copy))
+                    await self._aside(self._store.checkpoints.clear)
 
     async def _begun_copy(self) -> Copy | None:
         begun: list[Copy | None] = []

@@ -49,6 +49,7 @@ def costs(home: Path) -> Costs:
             copies.append(time.monotonic() - began)
             assert begun is not None, store.checkpoints.postponed
             pauses.append(_seconds(partial(store.finish_checkpoint, begun)))
+            store.checkpoints.clear()
         oldest: datetime = store._one("SELECT min(finished_at) FROM run")[0].replace(tzinfo=UTC)
         before = oldest + (END - oldest) / 50
         piece = _seconds(lambda: _prune(store, before))

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from nomaflow.engine.store.connection import Connection
 from nomaflow.engine.store.copies import Copy
@@ -118,13 +119,11 @@ class Checkpoints:
         try:
             copy.take_log()
             copy.done()
-            old = files.folder / "pre-checkpoint.tmp.old"
+            self.clear()
             if files.before_checkpoint.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                files.before_checkpoint.rename(old)
+                files.before_checkpoint.rename(self._old)
             copy.folder.rename(files.before_checkpoint)
             sync_folder(files.folder)
-            shutil.rmtree(old, ignore_errors=True)
         except (StoreError, OSError) as error:
             copy.give_up()
             self._postpone(str(error))
@@ -142,6 +141,14 @@ class Checkpoints:
         except OSError as error:
             self.is_urgent = True
             self._postpone(str(error))
+
+    def clear(self) -> None:
+        """Delete the copy of the time before, which takes long where it is large."""
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    @property
+    def _old(self) -> Path:
+        return self._files.folder / "pre-checkpoint.tmp.old"
 
     def store_was_reopened(self) -> None:
         """The file may be another one: a copy that was begun counts for nothing. And what made the store break may have
