@@ -273,6 +273,7 @@ class Jobs:
             active=self._runner.active_of(job_id),
             pause=self._pauses.get(job_id),
             watched=watched,
+            next_fires=self._timetable.next_fires(job_id),
             last_slot=self._board.last_slot(job_id),
             not_ready=self._not_ready(),
             held=self._held(),

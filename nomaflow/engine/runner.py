@@ -174,7 +174,7 @@ class Runner:
         """How a run ends that was stopped while it waited."""
         if active.stop is None or active.is_parked:
             raise _ParkedError
-        active.stop.proof = "the run never began"
+        active.stop.proof, active.stop.rolled_back = "the run never began", True
         return self._stopped_state(active)
 
     def _park(self, active: ActiveRun) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ def why(
     active: Sequence[ActiveRun],
     pause: PauseRow | None,
     watched: Sequence[tuple[Watched, str | None]],
+    next_fires: Mapping[str, datetime | None],
     last_slot: Slot | None,
     not_ready: Sequence[str],
     held: str | None,
@@ -35,6 +36,7 @@ def why(
         active: its runs in flight, oldest first.
         pause: why it is switched off, if that is known.
         watched: its schedules, each with who wants its next fire left out.
+        next_fires: when each of them really fires next, by its name.
         last_slot: what became of its newest fire, if that is known.
         not_ready: why the engine takes no runs.
         held: why no schedule fires now, if none does.
@@ -57,7 +59,7 @@ def why(
         return Why(why="it is manual-only: it has no schedule", action="run")
     if held is not None:
         return Why(why=f"no schedule fires now: {held}", action="run")
-    return Why(why=_next_fire(now, watched) + _newest_fire(last_slot, watched, timezone), action="run")
+    return Why(why=_next_fire(now, watched, next_fires) + _newest_fire(last_slot, watched, timezone), action="run")
 
 
 def local(instant: datetime, timezone: str) -> str:
@@ -83,7 +85,9 @@ def _paused(pause: PauseRow | None, timezone: str) -> str:
     return f"it is disabled{by}{until}{reason}; it can still be run by hand"
 
 
-def _next_fire(now: datetime, watched: Sequence[tuple[Watched, str | None]]) -> str:
+def _next_fire(
+    now: datetime, watched: Sequence[tuple[Watched, str | None]], next_fires: Mapping[str, datetime | None]
+) -> str:
     coming = [each for each in watched if each[0].next_at is not None]
     if not coming:
         off = all(not each.schedule.enabled for each, _ in watched)
@@ -95,8 +99,8 @@ def _next_fire(now: datetime, watched: Sequence[tuple[Watched, str | None]]) -> 
     text = f"{local(each.next_at, zone)} {zone}{name}, in {span(each.next_at - now)}"
     if skipped_by is None:
         return f"it waits for its next fire: {text}"
-    after = each.cron.next(each.next_at)
-    then = f"; the one after it is {local(after, zone)}" if after is not None else ""
+    after = next_fires.get(each.row.name)
+    then = f"; the next that happens is {local(after, zone)}" if after is not None else ""
     return f"its next fire is left out as {skipped_by} asked: {text}{then}"
 
 

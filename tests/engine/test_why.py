@@ -64,12 +64,13 @@ async def test_an_engine_that_takes_no_runs(autojump_clock: Clock, tmp_path: Pat
 
 
 async def test_a_fire_that_is_left_out(autojump_clock: Clock, tmp_path: Path) -> None:
-    """Who wanted it, and when the job fires after that."""
+    """Who wanted it, and when the job really fires."""
     async with clockwork(tmp_path, {"a": job("ok", "0 * * * *")}) as here:
-        await here.schedules.skip("a", SlotChoice(scheduled_at=here.at("3:00")), ANA)
+        for clock in ("3:00", "4:00"):
+            await here.schedules.skip("a", SlotChoice(scheduled_at=here.at(clock)), ANA)
         assert here.jobs.why("a").why == (
             "its next fire is left out as user:ana asked: 2026-03-01 03:00 UTC, in 1 h; "
-            "the one after it is 2026-03-01 04:00"
+            "the next that happens is 2026-03-01 05:00"
         )
 
 
