@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from nomaflow.engine.feed import Feed
-from nomaflow.engine.recorder import Offload, Recorder
+from nomaflow.engine.recorder import BUSY_GROUP, LINGER_SECONDS, Offload, Recorder
 from nomaflow.engine.store import Store
 from nomaflow.engine.store.checkpoint import Limits
 from nomaflow.errors import NotReadyError
@@ -47,6 +47,42 @@ async def recording(path: Path, offload: Offload | None = None, limits: Limits |
         finally:
             recorder.close()
     store.close()
+
+
+async def test_what_begins_in_the_same_turn_shares_the_commit(tmp_path: Path) -> None:
+    """A run's first changes go with the one that made it: its beginning costs no second commit."""
+    commits = 0
+
+    async def counted(call: Callable[[], None]) -> None:
+        nonlocal commits
+        commits += 1
+        await inline(call)
+
+    async with recording(tmp_path, counted) as here, trio.open_nursery() as nursery:
+
+        async def begin(number: int) -> None:
+            await here.recorder.record(event(f"begun {number}"))
+
+        here.recorder.submit(event("made"))
+        for number in range(3):
+            nursery.start_soon(begin, number)
+        await trio.testing.wait_all_tasks_blocked()
+        assert reasons(here.store)[0] == "made"
+        assert (len(reasons(here.store)), commits) == (4, 1)
+
+
+@pytest.mark.parametrize(("pause_seconds", "waits_seconds"), [(1, 0), (0, LINGER_SECONDS)])
+async def test_only_what_follows_a_large_commit_at_once_waits_for_company(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, pause_seconds: float, waits_seconds: float
+) -> None:
+    """A quiet engine never waits, however much it had to do before."""
+    async with recording(tmp_path, inline) as here:
+        for ticket in [here.recorder.submit(event(str(number))) for number in range(BUSY_GROUP)]:
+            await ticket.wait_durable()
+        await trio.sleep(pause_seconds)
+        begun = trio.current_time()
+        await here.recorder.record(event("next"))
+        assert trio.current_time() - begun == pytest.approx(waits_seconds)
 
 
 async def test_a_call_comes_after_what_was_handed_in_before_it(tmp_path: Path) -> None:
