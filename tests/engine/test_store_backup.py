@@ -14,7 +14,7 @@ import trio
 from nomaflow.engine.backups import Backups
 from nomaflow.engine.change import Change, SessionRow
 from nomaflow.engine.store import StoreError, StoreFiles, mark
-from nomaflow.engine.store.backup import backups, check, complete, kept, thin_out
+from nomaflow.engine.store.backup import backups, check, complete, kept, make, thin_out
 from nomaflow.engine.store.restoring import restore
 from nomaflow.errors import NotReadyError
 from nomaflow.home import Home
@@ -142,10 +142,14 @@ async def test_a_store_that_is_there_is_replaced_only_when_told(home: Home) -> N
     store.files.lost.write_text("something is missing\n")
     (home.jobs_dir / "a.toml").write_text("changed since")
     [made] = backups(store.files)
+    newer = make(home, lambda: START + timedelta(hours=1))
+    assert newer.seq == 15
     done = restore(home, Path(made.path), now, may_replace=True)
     assert (done.runs, done.seq, done.written, done.other) == (0, 5, [], ["jobs/a.toml"])
     assert done.kept_in is not None
-    assert files_of(done.kept_in) >= {"runs.duckdb", "runs.mark", "runs.lost"}
+    assert files_of(done.kept_in) >= {"runs.duckdb", "runs.mark", "runs.lost", f"{newer.name}/manifest.json"}
+    assert mark.read(done.kept_in / "runs.mark") == 15
+    assert backups(store.files) == [made]
     assert (home.jobs_dir / "a.toml").read_text() == "changed since"
     store = opened(home.state_dir)
     assert (reasons(store), store.lost, store.mended) == (numbers(5), None, [])

@@ -15,7 +15,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,8 @@ def complete(home: Home, making: Path, created_at: datetime, now: Callable[[], d
     Raises:
         StoreError: the copy is not whole; the folder is left as it is.
     """
+    from importlib import metadata
+
     files = StoreFiles(making / Home(Path()).store_file.name)
     try:
         db = connect(files.database)

@@ -30,6 +30,7 @@ class Copy:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env={},
                 bufsize=0,  # else a close would try once more to write to a child that is gone
                 start_new_session=True,
             )

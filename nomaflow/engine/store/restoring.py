@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from nomaflow.engine.store.backup import check, home_files
+from nomaflow.engine.store.backup import backups, check, home_files
 from nomaflow.engine.store.examination import examine, facts
 from nomaflow.engine.store.file import (
     SCHEMA_VERSION,
@@ -77,8 +77,9 @@ def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replac
         runs, seq = _read_and_marked(made, now())
     except duckdb.Error as error:
         raise StoreError(f"the backup {backup} does not open: {error}") from None
-    kept_in = _set_aside(files, now)
+    kept_in = _set_aside(files, seq, now)
     # Before the store is there: a mark that is too low hides a loss, one that is too high invents one.
+    files.mark.unlink(missing_ok=True)
     Mark(files.mark, seq).close()
     replace(files, made, its_own=False)
     files.lost.unlink(missing_ok=True)
@@ -103,16 +104,19 @@ def _read_and_marked(database: Path, restored_at: datetime) -> tuple[int, int]:
     return read[0]
 
 
-def _set_aside(files: StoreFiles, now: Callable[[], datetime]) -> Path | None:
-    """Keep what is there in the quarantine, the copy from before its last checkpoint too: it is of another store."""
+def _set_aside(files: StoreFiles, seq: int, now: Callable[[], datetime]) -> Path | None:
+    """Keep what is there in the quarantine. So is what a later mending could take for the restored store's: the copy
+    from before the last checkpoint, and backups of what happened after event `seq`."""
     there = [path for path in (files.database, files.wal, files.mark, files.lost) if path.exists()]
-    if not there and not files.before_checkpoint.exists():
+    moved = [files.before_checkpoint] if files.before_checkpoint.exists() else []
+    moved += [Path(backup.path) for backup in backups(files) if backup.seq > seq]
+    if not there and not moved:
         return None
     kept_in = new_folder(files.quarantine, now())
     keep(there, kept_in)
-    if files.before_checkpoint.exists():
-        files.before_checkpoint.rename(kept_in / files.before_checkpoint.name)
-        sync_folder(files.folder)
+    for folder in moved:
+        folder.rename(kept_in / folder.name)
+        sync_folder(folder.parent)
     return kept_in
 
 

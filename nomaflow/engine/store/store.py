@@ -17,7 +17,7 @@ from nomaflow.engine.store import pruning
 from nomaflow.engine.store.checkpoint import Checkpoints, Limits
 from nomaflow.engine.store.connection import Connection
 from nomaflow.engine.store.copies import Copy
-from nomaflow.engine.store.file import StoreBrokenError, StoreFiles, new_folder, sync_folder
+from nomaflow.engine.store.file import StoreBrokenError, StoreError, StoreFiles, new_folder, sync_folder
 from nomaflow.engine.store.mark import Mark
 from nomaflow.engine.store.opening import open_store
 from nomaflow.engine.store.reading import Reading
@@ -53,12 +53,16 @@ class Store(Reading, Searching, Timing):
         opened = open_store(self.files, now)
         self.epoch = opened.facts.epoch + 1
         self.seq = max(opened.facts.seq, opened.mark)
-        self._mark = Mark(self.files.mark, self.seq)
         self.mended = opened.done
         self.lost = opened.lost
-        self._use(opened.db)
-        if self.mended and self.lost is None:
-            self.commit([self.telling(self.mended)], [])
+        try:
+            self._mark = Mark(self.files.mark, self.seq)
+            self._use(opened.db)
+            if self.mended and self.lost is None:
+                self.commit([self.telling(self.mended)], [])
+        except (OSError, duckdb.Error) as error:
+            opened.db.close()
+            raise StoreError(f"{path} cannot be written: {error}") from error
 
     @property
     def path(self) -> Path:
@@ -103,10 +107,10 @@ class Store(Reading, Searching, Timing):
         opened = open_store(self.files, self._now, seq=self.seq)
         self.mended = opened.done
         self.lost = opened.lost
-        self._use(opened.db)
         try:
+            self._use(opened.db)
             is_in = self._doubt is not None and self._doubt.is_in(self._connection)
-        except NotReadyError as error:
+        except (duckdb.Error, NotReadyError) as error:
             raise StoreBrokenError(str(error)) from error
         if is_in and self._doubt is not None:
             self._believe(self._doubt)
@@ -174,12 +178,9 @@ class Store(Reading, Searching, Timing):
         """Work with a file that was opened: this engine's epoch begins in it, or goes on."""
         self._connection = Connection(db)
         self._log_is_new = True
-        try:
-            self._writing = Writing(db)
-            with self._transaction() as db:
-                self._commits = begin(db, self.epoch)
-        except duckdb.Error as error:
-            raise StoreBrokenError(f"{self.path} cannot be written: {error}") from error
+        self._writing = Writing(db)
+        with self._transaction() as db:
+            self._commits = begin(db, self.epoch)
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
