@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from nomaflow.cli.naming import resolve
 from nomaflow.cli.options import AsJson, HomeFolder, RunName, Token, Url, open_client, print_json
-from nomaflow.cli.runs import resolve
 from nomaflow.cli.show import Listing, duration, folded, local_time, shown, state_text, why_skipped
 from nomaflow.seams import utc_now
 

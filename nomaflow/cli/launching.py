@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nomaflow.cli.naming import resolve
 from nomaflow.cli.options import AsJson, HomeFolder, JobName, RunName, Token, Url, known_job, open_client, print_json
-from nomaflow.cli.runs import resolve
 from nomaflow.cli.show import Listing, folded, shown, state_text, why_skipped
 from nomaflow.errors import InvalidError
 

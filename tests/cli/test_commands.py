@@ -158,7 +158,7 @@ def test_several_runs_that_end_alike_are_told(cli: Cli, served: Running, capsys:
     """Neither of them is taken; a job without runs says how to start one."""
     assert cli("logs", "hello") == 2
     assert "hello has not run yet; start it with `nomaflow run hello`" in capsys.readouterr().err
-    from nomaflow.cli import runs
+    from nomaflow.cli import naming
 
     class TwoAlike:
         def jobs(self) -> list[object]:
@@ -170,7 +170,7 @@ def test_several_runs_that_end_alike_are_told(cli: Cli, served: Running, capsys:
             return type("Page", (), {"items": items})
 
     with pytest.raises(Exception, match="several runs end in 1234: run_2000000001234, run_1000000001234; type more"):
-        runs.resolve(TwoAlike(), "1234")  # type: ignore[arg-type]
+        naming.resolve(TwoAlike(), "1234")  # type: ignore[arg-type]
 
 
 def test_a_run_is_canceled(cli: Cli, served: Running, capsys: pytest.CaptureFixture[str]) -> None:
