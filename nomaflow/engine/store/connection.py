@@ -74,8 +74,8 @@ class Connection:
                 yield self.db
                 self.db.commit()
             except BaseException:
-                # A commit that fails ends its transaction by itself.
-                with suppress(duckdb.TransactionException):
+                # A commit that fails ends its transaction by itself, and a broken file has none.
+                with suppress(duckdb.Error):
                     self.db.rollback()
                 raise
         except duckdb.Error as error:
