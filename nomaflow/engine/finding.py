@@ -12,17 +12,17 @@ from nomaflow.engine.door import Door
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Run
 from nomaflow.engine.query import RunQuery
-from nomaflow.engine.rows import run_summary
+from nomaflow.engine.rows import run_summary, step_facts
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.store import Store
 from nomaflow.engine.store.conditions import Around, reads_lines
 from nomaflow.errors import InvalidError
-from nomaflow.history.params import param_items
 from nomaflow.history.search import Search, parse
-from nomaflow.history.search_facts import RunFacts, StepFacts, finds_run
+from nomaflow.history.search_facts import RunFacts, finds_run
 from nomaflow.history.search_terms import Bound, Names, Param, States, Term, Value
+from nomaflow.history.search_texts import param_items
 from nomaflow.seams import Seams, run_id_of, run_number
-from nomaflow.wire import Page, RunSummary, StepState
+from nomaflow.wire import Page, RunSummary
 
 
 class InThread(Protocol):
@@ -140,16 +140,7 @@ def facts(run: Run, *, now: datetime, tags: Sequence[str], lines: Sequence[str],
         replay_of=run.replay_of,
         parent_run=run.parent_run,
         rows_affected=run.rows_affected,
-        steps=[
-            StepFacts(
-                step.name,
-                has_begun=step.started_at is not None,
-                has_failed=step.state is StepState.FAILED,
-                is_skipped=not planned.runs or (step.reason or "").startswith("skipped"),
-                error=f"{step.error.type}: {step.error.message}" if step.error else None,
-            )
-            for planned, step in zip(run.plan.steps, run.steps, strict=True)
-        ],
+        steps=step_facts(run),
         params=param_items(run.plan) if reads_params else [],
         lines=lines,
     )

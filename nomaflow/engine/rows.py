@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from nomaflow.engine.change import Row, WaitRow
 from nomaflow.engine.model import Actor, Run, Slot
-from nomaflow.history.params import search_text
+from nomaflow.history.search_texts import StepFacts, error_lines, joined, param_items, step_items
 from nomaflow.launch.plan import Plan
 from nomaflow.seams import run_id_of, run_number
 from nomaflow.wire import Attempt, LogLine, Receipt, RunState, RunSummary, StepError, StepRun, StepState
@@ -41,6 +41,8 @@ RUN_COLUMNS = [
     "receipt",
     "epoch",
     "params",
+    "step_ends",
+    "problem",
 ]
 RUN_CHANGES = [
     "id",
@@ -52,6 +54,8 @@ RUN_CHANGES = [
     "step_summary",
     "rows_affected",
     "receipt",
+    "step_ends",
+    "problem",
 ]
 STEP_COLUMNS = [
     "run_id",
@@ -107,7 +111,8 @@ def run_insert(run: Run, epoch: int) -> Row:
         run.plan.model_dump_json(),
         _json(run.receipt),
         epoch,
-        search_text(run.plan),
+        joined(param_items(run.plan)),
+        *_search_texts(run),
     )
 
 
@@ -123,7 +128,22 @@ def run_update(run: Run) -> Row:
         run.step_summary,
         run.rows_affected,
         _json(run.receipt),
+        *_search_texts(run),
     )
+
+
+def step_facts(run: Run) -> list[StepFacts]:
+    """What a search asks of its steps."""
+    return [
+        StepFacts(
+            step.name,
+            has_begun=step.started_at is not None,
+            has_failed=step.state is StepState.FAILED,
+            is_skipped=not planned.runs or (step.reason or "").startswith("skipped"),
+            error=f"{step.error.type}: {step.error.message}" if step.error else None,
+        )
+        for planned, step in zip(run.plan.steps, run.steps, strict=True)
+    ]
 
 
 def step_row(run_id: str, position: int, step: StepRun) -> Row:
@@ -237,7 +257,7 @@ def step_record(row: Row) -> StepRun:
 def _fields(row: Row) -> dict[str, Any]:
     values = dict(zip(RUN_COLUMNS, row, strict=True))
     account, via = values.pop("account"), values["via"]
-    for name in ("plan", "receipt", "epoch", "params"):
+    for name in ("plan", "receipt", "epoch", "params", "step_ends", "problem"):
         del values[name]
     for name in ("queued_at", "started_at", "finished_at", "scheduled_at"):
         values[name] = aware(values[name])
@@ -258,6 +278,14 @@ def triggered_by(account: str, via: str) -> str:
 def late_seconds(scheduled_at: datetime | None, started_at: datetime | None) -> float | None:
     """How long after its slot a run started."""
     return (started_at - scheduled_at).total_seconds() if scheduled_at and started_at else None
+
+
+def _search_texts(run: Run) -> tuple[str | None, str | None]:
+    """`step_ends` and `problem` of a run that has ended; one in flight is searched in memory."""
+    if not run.state.is_terminal:
+        return None, None
+    steps = step_facts(run)
+    return joined(step_items(steps)), joined(error_lines(step.error for step in steps)) or None
 
 
 def _json(record: BaseModel | None) -> str | None:

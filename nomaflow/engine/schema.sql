@@ -4,8 +4,10 @@
 -- schema_version, epoch (one more at every start), restored_at (a backup was put in place and no engine has run since).
 CREATE TABLE meta (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
 
--- One row a run; `id` is the number of which `run_…` is the base 32 form. `plan` is the snapshot of its parameters, and
--- `params` the same values as a search looks for them: `name=value` between unit separators (U+001F).
+-- One row a run; `id` is the number of which `run_…` is the base 32 form. `plan` is the snapshot of its parameters. The
+-- last three columns are what searches look through, in small letters, between unit separators (U+001F): `params` has
+-- `name=value`; from the run's end on `step_ends` has `name=began`, `name=failed`, `name=skipped`, whatever is true of a
+-- step, and `problem` the first lines of the steps' errors.
 CREATE TABLE run (
     id BIGINT PRIMARY KEY,
     job_id VARCHAR NOT NULL,
@@ -29,7 +31,9 @@ CREATE TABLE run (
     plan VARCHAR NOT NULL,
     receipt VARCHAR,
     epoch INTEGER NOT NULL,
-    params VARCHAR
+    params VARCHAR,
+    step_ends VARCHAR,
+    problem VARCHAR
 );
 
 -- One row a step, written once, when the step has ended. Until then its transitions are in `event`.

@@ -23,21 +23,11 @@ from nomaflow.history.search_terms import (
     Text,
     Value,
 )
+from nomaflow.history.search_texts import StepFacts, error_lines
 from nomaflow.history.search_values import NEVER, run_digits
 
 CRON = "cron"
 WEB = "web"
-
-
-@dataclass(frozen=True)
-class StepFacts:
-    """One step of a run; `error` is `type: message`."""
-
-    name: str
-    has_begun: bool = False
-    has_failed: bool = False
-    is_skipped: bool = False
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +151,7 @@ def _has_param(term: Param, params: Iterable[str]) -> bool:
 
 
 def _says(value: Value, run: RunFacts, *, is_word: bool) -> bool:
-    if value.is_in(run.reason) or any(value.is_in(step.error) for step in run.steps):
+    if value.is_in(run.reason) or any(map(value.is_in, error_lines(step.error for step in run.steps))):
         return True
     if not is_word:
         return any(map(value.is_in, run.lines))

@@ -54,7 +54,8 @@ SELECT
     printf('INC%07d', i) AS ticket,
     ['F0004', 'F0005', 'F0010', 'extract', 'load', 'clean', 'index', 'report', 'notify'] AS names,
     ['ORA-00942: table or view does not exist', 'could not connect to server: Connection refused',
-     'the server closed the connection unexpectedly', 'timed out after 1800 s'][1 + (h >> 36) % 4] AS message
+     'the server closed the connection unexpectedly', printf('duplicate key value (%d) already exists', i)
+    ][1 + (h >> 36) % 4] AS message
 FROM numbered
 """
 
@@ -92,7 +93,11 @@ SELECT
         lambda one, other: one || ',' || other)) AS plan,
     1 AS epoch,
     printf('\x1fapps_id=%d\x1ffull_refresh=false\x1fperiod=%s\x1ftarget_connector=nomasx1\x1f%s', apps_id, period,
-        if(by_hand, printf('ticket=%s\x1f', ticket), '')) AS params
+        if(by_hand, printf('ticket=%s\x1f', lower(ticket)), '')) AS params,
+    printf('\x1f%s\x1f%s', lower(array_to_string(list_transform(
+        names[1:if(state = 'SUCCEEDED', steps, stopped_at + 1)], lambda name: name || '=began'), '\x1f')),
+        if(state = 'FAILED', lower(names[1 + stopped_at]) || '=failed\x1f', '')) AS step_ends,
+    if(state = 'FAILED', lower(printf('\x1fOperationalError: %s\x1f', message)), NULL) AS problem
 FROM made
 """
 

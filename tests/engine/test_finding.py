@@ -117,9 +117,8 @@ async def test_a_run_in_flight_stands_in_its_place(home: Home, query: dict[str, 
 
 async def test_a_page_that_reads_little_leads_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run in flight comes on the page that has read as far back as it is."""
-    monkeypatch.setattr(searching, "SPAN_RUNS", 3)
     monkeypatch.setattr(searching, "LINES_A_PAGE", 3)
-    assert await home.pages(50, q='text:"so far"') == [[12], [6], [], [2]]
+    assert await home.pages(50, q='text:"so far"') == [[12], [], [6], [], [2], []]
     assert await home.pages(2, q="text:said") == [[12, 11], [10, 9], [8, 7], [6, 5], [4, 3], [2, 1]]
     home.store.close()
 

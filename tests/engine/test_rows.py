@@ -146,6 +146,26 @@ def test_an_update_writes_what_changes(run: Run) -> None:
     assert updated == {name: inserted[name] for name in rows.RUN_CHANGES}
 
 
+def test_what_became_of_its_steps_is_in_the_row_of_a_run_that_has_ended() -> None:
+    """For searches; what is in flight is searched in memory."""
+    planned = [
+        PlannedStep(name="one", type="python", runs=True),
+        PlannedStep(name="Two", type="python", runs=False, reason="skipped: disabled"),
+    ]
+    error = StepError(type="ValueError", message="no\nmore")
+    steps = [
+        StepRun(name="one", type="python", state=StepState.FAILED, started_at=NOW, error=error),
+        StepRun(name="Two", type="python", state=StepState.CANCELED, reason="skipped: disabled"),
+    ]
+    run = Run(run_id_of(1), "job", Plan(log_level="INFO", steps=planned), steps, Actor("ana", "web"), "etag", NOW)
+    run.state = RunState.RUNNING
+    assert rows.run_update(run)[-2:] == (None, None)
+    run.state = RunState.FAILED
+    assert rows.run_update(run)[-2:] == ("\x1fone=began\x1fone=failed\x1ftwo=skipped\x1f", "\x1fvalueerror: no\x1f")
+    run.state, steps[0].error = RunState.CANCELED, None
+    assert rows.run_update(run)[-1] is None
+
+
 @given(step_runs)
 def test_a_step_comes_back_as_it_went_in(step: StepRun) -> None:
     """Attempts, output and error included."""

@@ -380,12 +380,17 @@ def test_the_store_of_version_1_is_brought_up(tmp_path: Path) -> None:
                 "'INFO', 'etag', 1, 1, NULL, NULL, ?, NULL, 7",
                 [number, START, START, START, plan % kwargs],
             )
+            db.execute(
+                "INSERT INTO step_run SELECT ?, 0, 's', 'python', 'FAILED', NULL, 1, '[]', ?, ?, NULL, NULL, ?",
+                [number, START, START, '{"type": "ValueError", "message": "no such thing\\nand more"}'],
+            )
         for seq, state in enumerate(("disabled", "enabled", "disabled"), 1):
             db.execute(
                 "INSERT INTO event VALUES (?, 7, ?, 'job', 'job', NULL, NULL, ?, 'ana', 'broken')", [seq, START, state]
             )
     store = opened(tmp_path)
-    assert store._all("SELECT id, params FROM run ORDER BY id") == [(n, "\x1fperiod=2026-01\x1f") for n in (1, 2, 3)]
+    texts = store._all("SELECT DISTINCT params, step_ends, problem FROM run")
+    assert texts == [("\x1fperiod=2026-01\x1f", "\x1fs=began\x1fs=failed\x1f", "\x1fvalueerror: no such thing\x1f")]
     assert [(pause.job_id, pause.reason, pause.who) for pause in store.pauses()] == [("job", "broken", "ana")]
     assert (store.epoch, store.seq - len(store.mended), store.lost) == (8, 3, None)
     assert "from schema version 1 to 2" in store.mended[0]

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nomaflow.history.search import parse, parse_jobs
-from nomaflow.history.search_facts import JobFacts, RunFacts, StepFacts, finds_job, finds_run
+from nomaflow.history.search_facts import JobFacts, RunFacts, finds_job, finds_run
 from nomaflow.history.search_terms import Value
+from nomaflow.history.search_texts import StepFacts
 
 NOW = datetime(2026, 11, 24, 11, tzinfo=UTC)
 QUEUED = NOW - timedelta(hours=2)
@@ -30,7 +31,7 @@ RUN = RunFacts(
     rows_affected=1000,
     steps=[
         StepFacts("F0004", has_begun=True),
-        StepFacts("load", has_begun=True, has_failed=True, error="OperationalError: ORA-00942: no table"),
+        StepFacts("load", has_begun=True, has_failed=True, error="OperationalError: ORA-00942: no table\nelsewhere"),
         StepFacts("clean"),
         StepFacts("old", is_skipped=True),
     ],
@@ -165,6 +166,8 @@ def test_a_run_is_found(text: str) -> None:
         "rows",
         "text:security",
         "text:rows*read",
+        "elsewhere",
+        "table*elsewhere",
         "state:failed apps_id=11",
     ],
 )
