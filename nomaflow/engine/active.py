@@ -72,9 +72,13 @@ class ActiveRun:
         if self._scope is not None:
             self._scope.cancel()
 
-    def tell_waiting(self) -> None:
-        """Let followers know that the run waits, and for what. Told, not stored: nothing has changed."""
-        self.tell(self._run_event())
+    async def tell_waiting(self) -> None:
+        """Let followers know that the run waits, and for what, once it is on record. Told, not stored: nothing has
+        changed."""
+        if self.acceptance is not None:
+            await self.acceptance.settled()
+        if self.acceptance is None or self.acceptance.error is None:
+            self.tell(self._run_event())
 
     def accepted(self) -> Change:
         """QUEUED. What a replay keeps is on record from here on, however the run goes."""

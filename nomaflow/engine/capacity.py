@@ -58,8 +58,8 @@ class Capacity:
         self._serve()
         entry = next((entry for entry in self._waiting if entry.active is active), None)
         if entry is not None and not self._is_closed:
-            active.tell_waiting()
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(active.tell_waiting)
 
                 async def give_up() -> None:
                     await active.stop_asked.wait()

@@ -153,7 +153,8 @@ class Door:
         return active
 
     def was_not_recorded(self, active: ActiveRun) -> None:
-        """The change that was to make the run could not be written."""
+        """The change that was to make the run could not be written, so it never was one and waits for nothing."""
+        active.ask_to_stop()
         self._known.discard((active.run.job_id, active.run.etag))
 
     def today(self, instant: datetime | None = None, timezone: str | None = None) -> date:

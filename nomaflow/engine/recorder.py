@@ -54,10 +54,10 @@ Offload = Callable[[Callable[[], None]], Awaitable[Any]]
 
 
 class Ticket:
-    """A change that was handed in, or a call that is to be made between two commits."""
+    """A change that was handed in, or a call that is to be made between two commits; `needs` must be on disk before."""
 
-    def __init__(self, change: Change, call: Callable[[], None] | None = None) -> None:
-        self.change, self.call = change, call
+    def __init__(self, change: Change, call: Callable[[], None] | None = None, needs: Ticket | None = None) -> None:
+        self.change, self.call, self.needs = change, call, needs
         self.error: Exception | None = None
         self._done = trio.Event()
 
@@ -105,9 +105,10 @@ class Recorder:
         self._is_broken = self._is_closed = False
         self._broke_at = -math.inf
 
-    def submit(self, change: Change) -> Ticket:
-        """Hand in a change without waiting; changes are written in the order they come."""
-        ticket = Ticket(change)
+    def submit(self, change: Change, needs: Ticket | None = None) -> Ticket:
+        """Hand in a change without waiting; changes are written in the order they come. One that `needs` an earlier one
+        is not written where that could not be."""
+        ticket = Ticket(change, needs=needs)
         if change.is_empty():
             ticket.settle()
             return ticket
@@ -116,7 +117,7 @@ class Recorder:
             return ticket
         return self._send_in(ticket)
 
-    async def record(self, change: Change) -> None:
+    async def record(self, change: Change, needs: Ticket | None = None) -> None:
         """Hand in a change and wait until it is on disk.
 
         Canceled: the change is written all the same; the recorder does not stop with its caller.
@@ -124,7 +125,7 @@ class Recorder:
         Raises:
             NotReadyError: it could not be written.
         """
-        await self.submit(change).wait_durable()
+        await self.submit(change, needs).wait_durable()
 
     async def ask[T](self, call: Callable[[Store], T]) -> T:
         """Have something done to the store by its writer, after the changes that were handed in so far; what it gives.
@@ -237,6 +238,9 @@ class Recorder:
                 ticket.settle(error)
 
     async def _commit(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            self._check_needs(ticket)
+        tickets = [ticket for ticket in tickets if ticket.error is None]
         rows, self._log_rows = self._log_rows, []
         changes = [ticket.change for ticket in tickets if not ticket.change.is_empty()]
         commit = partial(self._store.commit, changes, rows)
@@ -246,6 +250,9 @@ class Recorder:
             # One bad change must not hurt its neighbours: all were rolled back, so each is tried alone. The lines go
             # with the first that is taken, since they may be those of a run that has its end in one of them.
             for ticket in tickets:
+                self._check_needs(ticket)
+                if ticket.error is not None:
+                    continue
                 error = await self._try(partial(self._store.commit, [ticket.change], rows))
                 if error is None:
                     rows = []
@@ -372,6 +379,11 @@ class Recorder:
         except Exception as error:
             return error
         return None
+
+    def _check_needs(self, ticket: Ticket) -> None:
+        """A change of something that is not on record is none."""
+        if ticket.needs is not None and ticket.needs.error is not None:
+            ticket.settle(ticket.needs.error)
 
     def _settle(self, ticket: Ticket, error: Exception | None) -> None:
         if error is None:

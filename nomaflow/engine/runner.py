@@ -134,7 +134,7 @@ class Runner:
             if stop.kind == "cancel":
                 self._say.line(active, f"cancel requested by {stop.by}" + (f": {stop.reason}" if stop.reason else ""))
                 if active.run.state is RunState.RUNNING:
-                    await self._around.recorder.record(active.canceling(stop))
+                    await self._around.recorder.record(active.canceling(stop), active.acceptance)
         finally:
             # Also when that cannot be recorded: whoever asks for a stop gets it.
             active.ask_to_stop()
@@ -251,7 +251,7 @@ class Runner:
         while True:
             change.add(active.step_began(position))
             active.unrecorded = change
-            await self._around.recorder.record(change)
+            await self._around.recorder.record(change, active.acceptance)
             active.unrecorded = Change()
             if active.acceptance is not None:
                 await active.acceptance.wait_durable()
@@ -286,7 +286,7 @@ class Runner:
         Returns the outcome of the step where the run was stopped instead.
         """
         active.run.wait_reason = f"waits for its next try at {iso(due_at)}"
-        active.tell_waiting()
+        await active.tell_waiting()
         self._capacity.release(active, keeps_locks=True)
         with active.undisturbed(max((due_at - active.now()).total_seconds(), 0)):
             await trio.sleep_forever()
@@ -366,10 +366,12 @@ class Runner:
     async def _end(self, active: ActiveRun, state: RunState, reason: str | None, change: Change) -> None:
         """The only place where a run ends; its last step's end is in the same change."""
         active.is_ending = True
-        if active.acceptance is not None and active.acceptance.error is not None:
-            # It was never on record, so it was never a run.
-            self._leave(active)
-            return
+        if active.acceptance is not None:
+            await active.acceptance.settled()
+            if active.acceptance.error is not None:
+                # It was never on record, so it was never a run.
+                self._leave(active)
+                return
         elapsed = active.now() - (active.run.started_at or active.run.queued_at)
         by = f" by {active.stop.by}" if active.stop and state is RunState.CANCELED else ""
         self._say.line(active, f"run {state}{by} in {seconds_text(elapsed.total_seconds())}")
