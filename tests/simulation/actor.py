@@ -36,12 +36,16 @@ class People:
 
     async def work(self, until: float) -> None:
         """Do something now and then, up to a moment."""
-        gap = self._world.spec.pace.seconds / 22
+        gap = self._world.spec.pace.seconds / 18
         while True:
             await trio.sleep(self._draw.expovariate(1 / gap))
             if trio.current_time() >= until:
                 return
-            self._nursery.start_soon(self._one())
+            if self._draw.random() < 0.3:
+                # What fires does so then, too.
+                await trio.sleep(60 - self._world.now().timestamp() % 60)
+            for _ in range(self._draw.choice([1, 1, 1, 2, 3])):
+                self._nursery.start_soon(self._one())
 
     def _one(self) -> Callable[[], Awaitable[object]]:
         verbs: list[tuple[int, Callable[[], Awaitable[object]]]] = [

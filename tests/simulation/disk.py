@@ -11,11 +11,15 @@ import trio
 
 from nomaflow.engine.change import Change, Row
 from nomaflow.engine.rows import RUN_CHANGES
+from nomaflow.engine.store import StoreBrokenError, StoreError
 from tests.fakes.store import KeyTakenError, MemoryStore
 from tests.fakes.tables import Tables
 from tests.simulation.evidence import Evidence, Trouble
 
 STATE = RUN_CHANGES.index("state")
+REOPEN_SECONDS = 30.0
+"""The engine waits between its tries to open a broken store; so long it may be later than it could be."""
+
 SLOW_SECONDS = 1.0
 """A commit that takes longer is told as trouble: nobody can say what waited for it."""
 
@@ -58,12 +62,20 @@ CRASH_KINDS = list(_KINDS)
 
 @dataclass
 class Disk:
-    """What of the disk is decided by the world."""
+    """What of the disk is decided by the world.
+
+    Commits fail up to a moment, or so many of the next ones do, or break the store, which can then be opened anew after
+    some seconds.
+    """
 
     draw: random.Random
     evidence: Evidence
     tables: Tables = field(default_factory=Tables)
     failing_until: float = 0
+    failures: int = 0
+    breaks: int = 0
+    reopens_in: float = 0
+    broken_until: float = 0
     slow_until: float = 0
     crash_points: list[CrashPoint] = field(default_factory=list)
 
@@ -85,12 +97,14 @@ class SimulatedStore(MemoryStore):
     def __init__(self, disk: Disk, crash: Callable[[float], None]) -> None:
         super().__init__(disk.tables)
         self._disk, self._crash = disk, crash
-        self.is_dead = self._is_dying = False
+        self.is_dead = self._is_dying = self._is_broken = self._is_in = False
         self.died = trio.Event()
         self.in_flight: Callable[[], None] | None = None
 
     def commit(self, changes: Sequence[Change], log_rows: Sequence[Row]) -> None:
         self._check()
+        if self._disk.breaks and not self._is_dying:
+            self._break(changes, log_rows)
         points = [] if self._is_dying else self._disk.crash_points
         point = next((point for point in points if point.fits(changes)), None)
         if point is not None:
@@ -108,11 +122,40 @@ class SimulatedStore(MemoryStore):
     def probe(self) -> None:
         self._check()
 
+    def reopen(self) -> bool:
+        """Open it anew; whether the commit in doubt is there."""
+        if self.is_dead:
+            raise GoneError
+        if trio.current_time() < self._disk.broken_until:
+            raise StoreError("the simulated store cannot be opened yet")
+        self._is_broken = False
+        self._disk.evidence.saw("a broken store was opened anew")
+        return self._is_in
+
+    def _break(self, changes: Sequence[Change], log_rows: Sequence[Row]) -> None:
+        """The commit breaks the store, and is in it or not."""
+        disk = self._disk
+        disk.breaks -= 1
+        self._is_in = disk.draw.random() < 0.5
+        if self._is_in:
+            super().commit(changes, log_rows)
+        disk.evidence.saw("a commit that broke the store " + ("was in it" if self._is_in else "was not in it"))
+        disk.broken_until = trio.current_time() + disk.reopens_in
+        disk.evidence.troubles.append(Trouble("broken", trio.current_time(), disk.broken_until + REOPEN_SECONDS))
+        self._is_broken = True
+        raise StoreBrokenError("the simulated store broke")
+
     def _check(self) -> None:
         if self.is_dead:
             raise GoneError
-        if trio.current_time() < self._disk.failing_until:
-            self._disk.evidence.saw("a commit failed")
+        if self._is_broken:
+            raise StoreBrokenError("the simulated store is broken")
+        disk = self._disk
+        if trio.current_time() < disk.failing_until or disk.failures:
+            if trio.current_time() >= disk.failing_until:
+                disk.failures -= 1
+                disk.evidence.troubles.append(Trouble("failed", trio.current_time(), trio.current_time() + 3))
+            disk.evidence.saw("a commit failed")
             raise OSError(28, "No space left on device")
 
     async def offload(self, call: Callable[[], None]) -> None:
@@ -136,7 +179,7 @@ class SimulatedStore(MemoryStore):
         call, self.in_flight, self._is_dying = self.in_flight, None, True
         if call is not None and in_flight_is_there:
             self._disk.evidence.saw("the commit in flight was there after a crash")
-            with suppress(OSError, KeyTakenError):
+            with suppress(OSError, KeyTakenError, StoreBrokenError):
                 call()
         elif call is not None:
             self._disk.evidence.saw("the commit in flight was lost in a crash")

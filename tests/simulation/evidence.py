@@ -46,6 +46,7 @@ class Call:
     """
 
     number: int
+    order: int
     verb: str
     job_id: str | None
     given: dict[str, Any]
@@ -53,6 +54,7 @@ class Call:
     began: float
     began_at: datetime
     ended: float = float("inf")
+    ended_order: int = 2**62
     answer: Answer = "open"
     result: Any = None
     error: NomaflowError | None = None
@@ -72,6 +74,7 @@ class FileVersion:
     """What a job's file, or the settings, holds from a moment on; None where there is none."""
 
     moment: float
+    order: int
     job_id: str | None
     text: str | None
 
@@ -81,6 +84,7 @@ class Life:
     """One engine process; `ready` is when its API could be called."""
 
     number: int
+    order: int
     began: float
     began_at: datetime
     ready: float = float("inf")
@@ -158,6 +162,12 @@ class Evidence:
     calm: float = float("inf")
     unended: list[str] = field(default_factory=list)
     sometimes: Counter[str] = field(default_factory=Counter)
+    _order: int = 0
+
+    def next_order(self) -> int:
+        """Numbers in the order in which things happen: what happens at one moment has one, too."""
+        self._order += 1
+        return self._order
 
     def wall(self, moment: float) -> datetime:
         """What the wall clock said at a moment."""

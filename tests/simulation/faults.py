@@ -10,7 +10,7 @@ from tests.simulation.disk import CRASH_KINDS, CrashPoint
 from tests.simulation.evidence import Trouble
 from tests.simulation.world import World
 
-DOWNTIMES = [0, 0, 0, 0, 0.3, 4, 30, 70, 300, 4000]
+DOWNTIMES = [0, 0, 0, 0, 0, 0.3, 4, 30, 70, 300, 4000]
 
 
 class Faults:
@@ -21,7 +21,7 @@ class Faults:
         self._is_calm = False
         world.restart_after = self._downtime
         # Some worlds have few troubles: what only a quiet one shows must not drown.
-        self._gap = world.spec.pace.seconds / self._draw.choice([0.5, 3, 6, 10])
+        self._gap = world.spec.pace.seconds / self._draw.choice([1, 5, 10, 16])
 
     async def happen(self, until: float) -> None:
         """One trouble after another."""
@@ -36,19 +36,22 @@ class Faults:
         world = self._world
         self._is_calm = True
         world.is_calm.set()
-        world.disk.failing_until = world.disk.slow_until = world.spawning_fails_until = 0
+        world.disk.failing_until = world.disk.slow_until = world.spawning_fails_until = world.disk.broken_until = 0
+        world.disk.failures = world.disk.breaks = 0
         world.disk.crash_points.clear()
 
     def _one(self) -> Callable[[], Awaitable[None]]:
         kinds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
-            (4, self._crash),
-            (7, self._crash_point),
-            (2, self._stop),
+            (3, self._crash),
+            (10, self._crash_point),
+            (4, self._stop),
             (2, self._commits_fail),
+            (3, self._some_commits_fail),
+            (3, self._store_breaks),
             (2, self._commits_are_slow),
-            (3, self._clock_jumps),
+            (4, self._clock_jumps),
             (1, self._no_workers),
-            (3, self._worker_dies),
+            (4, self._worker_dies),
         ]
         return self._draw.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])[0]
 
@@ -62,6 +65,8 @@ class Faults:
 
     async def _crash(self) -> None:
         self._world.crash()
+        if self._draw.random() < 0.2:
+            await self._clock_jumps()
 
     async def _crash_point(self) -> None:
         what = self._draw.choice(CRASH_KINDS)
@@ -75,7 +80,7 @@ class Faults:
             return
         self._world.evidence.saw("a clean stop")
         living.stopping.asked.set()
-        how = self._draw.choice(["drains", "drains", "hurries", "crashes"])
+        how = self._draw.choice(["drains", "drains", "drains", "hurries", "crashes"])
         await trio.sleep(self._draw.choice([0.5, 3, 8]))
         if living.is_dead:
             return
@@ -91,6 +96,13 @@ class Faults:
         now = trio.current_time()
         self._world.disk.failing_until = now + seconds
         self._world.evidence.troubles.append(Trouble("failing", now, now + seconds))
+
+    async def _some_commits_fail(self) -> None:
+        self._world.disk.failures = self._draw.choice([1, 1, 2, 3, 5])
+
+    async def _store_breaks(self) -> None:
+        disk, seconds = self._world.disk, self._draw.choice([0, 0, 0.7, 8])
+        disk.breaks, disk.reopens_in = self._draw.choice([1, 1, 2, 4]), seconds
 
     async def _commits_are_slow(self) -> None:
         self._world.disk.slow_until = trio.current_time() + self._draw.choice([5, 60, 300])

@@ -165,7 +165,7 @@ def home(draw: random.Random) -> HomeSpec:
         grace_seconds=draw.choice([0, 3, 10]),
         drain_seconds=draw.choice([0, 5, 30]),
     )
-    for number in range(draw.choice([2, 3, 4, 6, 9])):
+    for number in range(draw.choice([3, 4, 5, 7, 9])):
         spec.jobs[f"job{number}"] = job(draw, f"job{number}", pace)
     return spec
 

@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from nomaflow.engine.assembly import Assembled
+from nomaflow.engine.store import StoreBrokenError
 from nomaflow.errors import NomaflowError, NotReadyError
 from nomaflow.home import Home
 from nomaflow.wire import Event
@@ -103,7 +104,7 @@ class World:
         text = path.read_text() if path.exists() else None
         known = next((each.text for each in reversed(self.evidence.files) if each.job_id == job_id), None)
         if text != known:
-            self.evidence.files.append(FileVersion(trio.current_time(), job_id, text))
+            self.evidence.files.append(FileVersion(trio.current_time(), self.evidence.next_order(), job_id, text))
 
     async def in_thread(self, call: Callable[..., Any], *values: Any, limiter: object = None) -> Any:
         """In the place of a thread, for which virtual time would not wait; files that it changes are noted."""
@@ -139,7 +140,7 @@ class World:
 
     async def _live(self) -> None:
         evidence = self.evidence
-        record = Life(len(evidence.lives), trio.current_time(), self.now())
+        record = Life(len(evidence.lives), evidence.next_order(), trio.current_time(), self.now())
         evidence.lives.append(record)
         store = SimulatedStore(self.disk, partial(self._crash_soon, record))
         draw = self.draw(f"life {record.number}")
@@ -191,7 +192,7 @@ class World:
 
     def _fell_over(self, record: Life, group: BaseExceptionGroup) -> None:
         """The engine ended by itself: it may only where it could not even start, since the disk took nothing."""
-        _, other = group.split((GoneError, OSError, NotReadyError, trio.Cancelled))
+        _, other = group.split((GoneError, OSError, NotReadyError, StoreBrokenError, trio.Cancelled))
         if other is None and record.ready == float("inf"):
             self.crash("an engine could not start")
         else:
@@ -240,7 +241,9 @@ class World:
     async def call(self, verb: str, ask: Callable[[Assembled], Any], job_id: str | None = None, **given: Any) -> Call:
         """Ask something of the engine, and keep what it answers."""
         evidence, living = self.evidence, self.living
-        call = Call(len(evidence.calls), verb, job_id, given, -1, trio.current_time(), self.now())
+        call = Call(
+            len(evidence.calls), evidence.next_order(), verb, job_id, given, -1, trio.current_time(), self.now()
+        )
         evidence.calls.append(call)
         if living is None or not living.takes_calls:
             call.ended, call.answer = trio.current_time(), "refused"
@@ -259,7 +262,7 @@ class World:
             living.calls.discard(scope)
             living.call_ended.set()
             living.call_ended = trio.Event()
-        call.ended = trio.current_time()
+        call.ended, call.ended_order = trio.current_time(), evidence.next_order()
         if living.is_dead or scope.cancelled_caught:
             # What a dead engine says, nobody hears.
             call.answer = "lost"

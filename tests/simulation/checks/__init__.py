@@ -35,6 +35,7 @@ ALL = [
     histories.engines_do_not_fall_over,
     histories.paths_are_legal,
     histories.ends_are_final,
+    histories.what_is_told_is_on_record,
     histories.everything_ends,
     histories.records_hang_together,
     tries.as_often_as_they_may,

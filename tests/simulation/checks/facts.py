@@ -27,7 +27,7 @@ class Facts:
     @property
     def look_seconds(self) -> float:
         """A healthy engine has looked at what is due at least once in so many seconds."""
-        return self.evidence.look_seconds + 5
+        return self.evidence.look_seconds * 31 / 30 + 5
 
     @cached_property
     def effects(self) -> dict[str, list[Effect]]:
@@ -88,8 +88,8 @@ class Facts:
 
     def settings_taken_by(self, moment: float) -> float:
         """When settings that were written at a moment are surely in force: after a reload, or in the next life."""
-        reloads = [call.ended for call in self.calls("reload") if call.answer == "done" and call.began >= moment]
-        starts = [life.ready for life in self.evidence.lives if life.began >= moment]
+        reloads = [call.ended for call in self.calls("reload") if call.answer == "done" and call.began > moment]
+        starts = [life.ready for life in self.evidence.lives if life.began > moment]
         return min([*reloads, *starts], default=FAR)
 
     def in_trouble(self, kind: str, began: float, ended: float) -> bool:

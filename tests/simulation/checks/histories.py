@@ -60,6 +60,13 @@ def ends_are_final(facts: Facts) -> Iterator[str]:
                 yield f"{run.id} was seen {run.state}, and is {_differences(run, facts.runs.get(run.id))}"
 
 
+def what_is_told_is_on_record(facts: Facts) -> Iterator[str]:
+    """5: followers hear of no run that is not there."""
+    for run_id in {each.event.run_id for each in facts.evidence.told if each.event.run_id}:
+        if run_id not in facts.runs:
+            yield f"followers were told of {run_id}, and there is no such run"
+
+
 def _differences(was: Run, now: Run | None) -> str:
     if now is None:
         return "gone"

@@ -225,7 +225,8 @@ def skips_are_kept(facts: Facts) -> Iterator[str]:
         if call.answer != "done" or (call.job_id, choice) in taken_back or call.job_id is None:
             continue
         periods = watching.periods(call.job_id, choice.schedule)
-        if any(None in period.rules and period.ended > call.began for period in periods):
+        is_gone_later = any(None in period.rules and period.ended > call.began for period in periods)
+        if is_gone_later or (facts.has_gone_back and _was_made_anew(periods)):
             continue
         for slot in facts.dump.slots:
             is_it = (slot.job_id, slot.schedule) == (call.job_id, choice.schedule)

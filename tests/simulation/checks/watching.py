@@ -18,6 +18,11 @@ Rule = tuple[str, str] | Literal["off"] | None
 """A cron expression and a zone, or that the schedule is off, or that there is none."""
 
 
+WRITES = ("set_enabled", "save", "create", "delete")
+READS = ("launch", "save")
+"""What of the API writes and what reads a job's file."""
+
+
 @dataclass
 class Period:
     """A span of time in which a schedule had one rule that is known for sure, or one of some."""
@@ -76,7 +81,7 @@ class Watching:
             spans += [
                 (life.began, min(until, life.ended))
                 for life in self._facts.evidence.lives
-                if version.moment <= life.began and (mended is None or life.began <= mended.moment)
+                if version.order < life.order and (mended is None or life.order < mended.order)
             ]
         return spans
 
@@ -91,19 +96,19 @@ class Watching:
         return min(self._reads(version), default=FAR)
 
     def _reads(self, version: FileVersion) -> Iterator[float]:
-        moment = version.moment
+        """When something ended that has surely read the version, and not the next one."""
+        later = [each.order for each in self._versions if each.job_id == version.job_id and each.order > version.order]
+        following = min(later, default=2**62)
         for life in self._facts.evidence.lives:
-            if life.began >= moment and life.ready < FAR:
+            if version.order < life.order < following and life.ready < FAR:
                 yield life.ready
         for call in self._facts.evidence.calls:
-            if call.answer != "done" or call.ended < moment:
+            if call.answer != "done":
                 continue
-            if call.verb == "reload" and call.began >= moment:
+            if call.verb in WRITES and call.job_id == version.job_id and call.order < version.order < call.ended_order:
                 yield call.ended
-            if version.job_id is None or call.job_id != version.job_id:
-                continue
-            writes = call.verb in ("set_enabled", "save", "create", "delete")
-            if (writes and call.began <= moment) or (call.verb in ("launch", "save") and call.began >= moment):
+            reads = call.verb == "reload" or (call.verb in READS and call.job_id == version.job_id)
+            if reads and version.order < call.order and call.ended_order < following:
                 yield call.ended
 
 
