@@ -57,6 +57,8 @@ RUN_CHANGES = [
     "step_ends",
     "problem",
 ]
+NOT_LISTED = ("plan", "receipt", "epoch", "params", "step_ends", "problem")
+"""Columns of a run that a list does not show."""
 STEP_COLUMNS = [
     "run_id",
     "position",
@@ -216,7 +218,7 @@ def log_line(row: Row) -> LogLine:
 
 
 def run_summary(row: Row) -> RunSummary:
-    """A row of `RUN_COLUMNS` as a list shows it."""
+    """A row of `RUN_COLUMNS` as a list shows it; those that are `NOT_LISTED` may be anything."""
     return RunSummary.model_construct(**_fields(row))
 
 
@@ -257,7 +259,7 @@ def step_record(row: Row) -> StepRun:
 def _fields(row: Row) -> dict[str, Any]:
     values = dict(zip(RUN_COLUMNS, row, strict=True))
     account, via = values.pop("account"), values["via"]
-    for name in ("plan", "receipt", "epoch", "params", "step_ends", "problem"):
+    for name in NOT_LISTED:
         del values[name]
     for name in ("queued_at", "started_at", "finished_at", "scheduled_at"):
         values[name] = aware(values[name])
