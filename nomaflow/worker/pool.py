@@ -26,7 +26,8 @@ MAX_STEPS = 1000
 """Steps that one worker runs before it is replaced, so that what libraries leak does not pile up."""
 
 SPAWNS_AT_ONCE = 4
-"""Workers that are started side by side before a burst; more of them would only take turns."""
+"""Workers that are started side by side, for runs that wait and as many ahead of need. More would only take turns, and
+each holds up the engine until the processor has time for it."""
 
 IDLE_SECONDS = 60.0
 """How long a worker that is no spare one waits for another step."""
@@ -38,7 +39,7 @@ class WorkerPool:
     def __init__(self, home: Path, nursery: trio.Nursery, *, spares: int = 1, keep: int = 4) -> None:
         self._home, self._nursery, self._spares, self._keep = home, nursery, spares, keep + spares
         self._mark, self._numbers = process_group.mark_of(home), itertools.count(1)
-        self._spawning = trio.CapacityLimiter(SPAWNS_AT_ONCE)
+        self._spawning, self._spawning_ahead = (trio.CapacityLimiter(SPAWNS_AT_ONCE) for _ in range(2))
         self._idle: list[Worker] = []
         self._living: list[Worker] = []
         self._closed = self._is_filling = False
@@ -123,7 +124,7 @@ class WorkerPool:
 
     async def _add_idle(self) -> bool:
         """One more worker that waits; False where that cannot be."""
-        async with self._spawning:
+        async with self._spawning_ahead:
             if self._closed:
                 return False
             try:

@@ -160,17 +160,21 @@ class Worker:
 
     def has_children(self) -> bool:
         """Whether a step has left processes behind. Cheaper than `survivors`: asked after every run."""
-        return self._may_have_children and process_group.has_children(self.pid)
+        self._may_have_children = self._may_have_children and process_group.has_children(self.pid)
+        return self._may_have_children
 
     async def kill(self) -> list[int]:
         """Kill the group and all that the step started, reap the process; what is left, normally nothing."""
         with trio.CancelScope(shield=True):
-            self.signal(signal.SIGKILL)
+            # A thread of a step that has ended may have started something since.
+            self._may_have_children |= self.is_alive() and process_group.has_children(self.pid)
+            await self._look_beside_the_loop()
+            process_group.signal_group(self.pid, signal.SIGKILL)
             process_group.kill(self._started)
             with trio.move_on_after(GONE_SECONDS):
                 await self._process.wait()
             # What was being started when the first look was taken.
-            self._look_for_started()
+            await self._look_beside_the_loop()
             process_group.kill(self._started)
             left = self._left()
             deadline = trio.current_time() + GONE_SECONDS
@@ -184,6 +188,11 @@ class Worker:
                     await stream.aclose()
         return left
 
+    async def _look_beside_the_loop(self) -> None:
+        """Look, in a thread: to look at every process of the machine takes 10 ms for a few hundred."""
+        if self._may_have_children:
+            await trio.to_thread.run_sync(self._look_for_started)
+
     def _look_for_started(self) -> None:
         """Remember what the step has started: a child in a session of its own is no member of the group."""
         if self._may_have_children:
@@ -193,6 +202,8 @@ class Worker:
 
     def _left(self) -> list[int]:
         self._started = set(process_group.living(self._started))
+        if not self._may_have_children and not process_group.signal_group(self.pid, 0):
+            return sorted(self._started)  # found without a look at all processes of the machine
         return sorted({*self.survivors(), *self._started})
 
     def _take_printed(self, data: bytes | bytearray) -> None:

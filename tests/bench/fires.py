@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from tests.bench.runs import SETTINGS, SQL, STEPS, python_step
+from tests.bench.runs import SETTINGS, SQL
 from tests.servers.engine import Child, engine_on
 
 JOBS = 500
@@ -17,6 +17,9 @@ WINDOW_SECONDS = 60
 BURST = 50
 BURST_SECONDS = (0, 20, 40)
 """When in a minute the jobs of a burst are due: far enough apart for the workers of the next one to be made anew."""
+
+NO_OP = "def no_op(ctx):\n    return None\n"
+PYTHON = '[[steps]]\nname = "no_op"\ntype = "python"\ncallable = "bench_no_op:no_op"\n'
 
 AHEAD = timedelta(seconds=25)
 """An engine has started by then, and has had its time to make workers for the first fires."""
@@ -43,9 +46,9 @@ def bursts(kind: str) -> list[float]:
     if minute - datetime.now(UTC) < AHEAD:
         minute += timedelta(minutes=1)
     seconds = ",".join(map(str, BURST_SECONDS))
-    text = _job(f"{minute.minute} {minute.hour} * * * {seconds}", SQL if kind == "sql" else python_step("no_op"))
+    text = _job(f"{minute.minute} {minute.hour} * * * {seconds}", SQL if kind == "sql" else PYTHON)
     files = {f"jobs/burst-{number}.toml": text for number in range(BURST)}
-    files |= {"nomaflow.toml": _settings(), "jobs/bench_steps.py": STEPS}
+    files |= {"nomaflow.toml": _settings(), "jobs/bench_no_op.py": NO_OP}
     worst: dict[str, float] = {}
     with engine_on(files) as child:
         for scheduled_at, late in _fires(child, BURST * len(BURST_SECONDS)):
