@@ -2,7 +2,7 @@
 #   make test ARGS="-k retry -x"     make up ARGS="--api-port 9000"     make lock ARGS=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test bench lint lock system-packages
+.PHONY: help install up test bench soak lint lock system-packages
 
 # Everything runs from .venv, whatever environment the caller has activated.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
@@ -23,6 +23,10 @@ test: install system-packages ## Run the tests, with the servers that they need
 
 bench: install system-packages ## Measure what the design promises, and print it beside the promise
 	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: install system-packages ## Run the tests that search for rare faults for an hour: kills, power cuts, simulated worlds
+	NOMAFLOW_KILLS=$${NOMAFLOW_KILLS:-200} NOMAFLOW_SEEDS=$${NOMAFLOW_SEEDS:-20000} \
+		POWER_CUT_POINTS=$${POWER_CUT_POINTS:-400} $(BIN)/pytest -rP tests/faults tests/simulation $(ARGS)
 
 lint: install ## Check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .

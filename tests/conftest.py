@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("nomaflow", deadline=None)
 hypothesis.settings.load_profile("nomaflow")
 
 
-LENGTHS = ("NOMAFLOW_KILLS", "NOMAFLOW_POWER_CUTS", "NOMAFLOW_SEEDS")
+LENGTHS = ("NOMAFLOW_KILLS", "NOMAFLOW_SEEDS")
 """How long the long forms of some tests are; `make soak` sets them."""
 
 

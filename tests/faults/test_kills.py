@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ SEED = 20261124
 def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     """However often an engine is killed: what it acknowledged holds, each due second has one slot, no run is stuck."""
     evidence = Kills(tmp_path, SEED, has_outage=KILLS >= 100).run(KILLS)
-    assert problems(evidence) == [], "\n".join(evidence.summary())
+    sys.stdout.write("\n".join(evidence.summary()) + "\n")
+    assert problems(evidence) == []
     assert len(evidence.kills()) == KILLS
     # The load was there.
     assert {call.verb for call in evidence.calls if call.is_done} >= {"launch", "cancel", "toggle", "skip"}
