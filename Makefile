@@ -26,7 +26,7 @@ bench: install system-packages ## Measure what the design promises, and print it
 
 soak: install system-packages ## Run the tests that search for rare faults for an hour: kills, power cuts, simulated worlds
 	NOMAFLOW_KILLS=$${NOMAFLOW_KILLS:-200} NOMAFLOW_SEEDS=$${NOMAFLOW_SEEDS:-20000} \
-		POWER_CUT_POINTS=$${POWER_CUT_POINTS:-400} $(BIN)/pytest -rP tests/faults tests/simulation $(ARGS)
+		POWER_CUT_POINTS=$${POWER_CUT_POINTS:-250} $(BIN)/pytest -rP tests/faults tests/simulation $(ARGS)
 
 lint: install ## Check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .
