@@ -48,9 +48,14 @@ SEARCHES = {
     "a word of no run": "nowhere",
     "a step": "step:notify",
     "a step of no run": "step:nowhere",
+    "a step by a pattern": "failed:no*fy",
+    "a rare value and a step": "apps_id=777 step:notify",
+    "what one leaves out": "-refused failed:index -apps_id=10",
+    "a rare job, a word of no run": f"job:{RARE_JOB} nowhere",
     "long runs": "dur>1h late<1m",
     "a common text of logs": "text:ORA-00942",
     "a text of no log, for each page of it": "text:nowhere",
+    "the same, of a rare value": "text:nowhere apps_id=777",
 }
 
 

@@ -139,7 +139,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     store.close()
 
 
-TEXTS_SOUGHT = "ora load zzz ValueError hi 100% done_ a*b o*9*t é * step*failed 0000 2 traceback"
+TEXTS_SOUGHT = "ora load zzz ValueError hi 100% done_ a*b o*9*t é * step*failed 0000 2 traceback 1*%*e_ _*%"
 PARAMS_SOUGHT = '10 1 false null "" two* * 50% "a*b" a*b 1.5 [1* É_É e_e'
 TERMS_SOUGHT = (
     "state:failed state:active state:ended,queued since:12h until:2026-11-22 since:yesterday by:web:* by:user:ana "
@@ -148,7 +148,7 @@ TERMS_SOUGHT = (
 )
 
 names = st.sampled_from(
-    [*JOBS, *STEPS, "jde*", "*load", "j*e*d", "*", "f*4", '"a*b"', "É*", "ana", "slack", "a*", "cron"]
+    [*JOBS, *STEPS, "jde*", "*load", "j*e*d", "jde_*", "*_l*", "*", "f*4", '"a*b"', "É*", "ana", "slack", "a*", "cron"]
 )
 texts = st.sampled_from(
     [*TEXTS_SOUGHT.split(), '"ValueError: ORA"', '": c"', '"É:"', '"say \\"hi"', '"(a|b)*"', '" "', "back\\slash"]
@@ -159,6 +159,11 @@ terms = st.one_of(
     st.builds("{}:{},{}".format, named, names, names),
     st.builds("{}:{}".format, named, names),
     st.sampled_from(TERMS_SOUGHT.split()),
+    st.builds(
+        "by:{}:{}".format,
+        st.sampled_from(["slack", "s*", "*", "user", "u*r", "cron", "*e*"]),
+        st.sampled_from(["ana", "*", "a*", "*a", "n", "*:*"]),
+    ),
     st.builds("dur{}{}".format, st.sampled_from(["<", "<=", ">", ">="]), st.sampled_from(["0s", "299s", "5m", "1h"])),
     st.builds(
         "{}{}{}".format, st.sampled_from(["apps_id", "NAME", "param.job", "x"]), st.sampled_from(["=", "!="]), params
