@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import calendar, copy_ratio, fires, memory, old_home, pages, restart, runs, upkeep
+from tests.bench import calendar, copy_ratio, fires, memory, old_home, outage, pages, restart, runs, upkeep
 from tests.servers.engine import ChildFailedError
 from tests.servers.postgresql import NotInstalledError
 
@@ -105,6 +105,14 @@ def schedules() -> Iterator[Row]:
     yield f"what becomes of {what}, after an outage of it", f"{month.catch_up_seconds:.2f} s", ""
 
 
+def back_after_a_month() -> Iterator[Row]:
+    back = outage.back_after_a_month()
+    what = f"back after a month: ready → every fire of {calendar.JOBS} schedules is decided"
+    yield f"{what} ({back.slots:,} of them)", f"{back.accepted_seconds:.1f} s", ""
+    yield f"and the {back.runs} runs that happen in their place have ended", f"{back.ended_seconds:.1f} s", ""
+    yield "the longest wait for /healthz meanwhile", f"{back.longest_answer_seconds:.2f} s", ""
+
+
 FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "latency": latency,
     "throughput": throughput,
@@ -117,6 +125,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "safety": safety,
     "pages": pages_of_runs,
     "calendar": schedules,
+    "outage": back_after_a_month,
 }
 
 
