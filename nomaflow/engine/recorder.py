@@ -271,7 +271,7 @@ class Recorder:
         """Keep lines for when the store takes something again; where it does so now, the lines themselves are bad."""
         is_well = await self._offloaded(self._store.probe) is None
         # It may have become so just now.
-        if is_well and await self._offloaded(partial(self._store.commit, [], rows)) is None:
+        if is_well and await self._try(partial(self._store.commit, [], rows)) is None:
             return
         if is_well or len(rows) + len(self._log_rows) > LINES_KEPT:
             log.error("%d log lines could not be written: %s", len(rows), error)
