@@ -4,7 +4,8 @@
       runs          one child per run, and the workers
         doors       what can start new runs: the API and the scheduler
 
-Leaving the doors' nursery stops new work; runs then have `drain_seconds` to end; the recorder writes what is left.
+A stop begins with the scheduler, and admission says no to everybody else; runs then have `drain_seconds` to end, the
+API closes, and the recorder writes what is left.
 """
 
 from __future__ import annotations
@@ -186,9 +187,10 @@ async def _serve_store(
         await take_up(assembled, recorder, left)
         runs_nursery.start_soon(pool.fill)
         runs_nursery.start_soon(pool.retire_idle)
-        app = create_app(engine, access, seams, stopping=stopping.asked, metrics=metrics)
+        drained = trio.Event()
+        app = create_app(engine, access, seams, stopping=drained, metrics=metrics)
         async with trio.open_nursery() as doors:
-            url = await doors.start(partial(serve_http, app, host, port, stop=stopping.asked))
+            url = await doors.start(partial(serve_http, app, host, port, stop=drained))
             first_run = settings.sample.first_run if settings.sample.enabled else None
             # What was loaded so far stays for ever: a collection need not look at it again.
             gc.freeze()
@@ -207,7 +209,9 @@ async def _serve_store(
                 )
                 await stopping.asked.wait()
                 scheduler.stop()
-            await runner.drain(settings.engine.drain_seconds, stopping.hurry)
+                # People can look at what still runs, and cancel it; what would begin is refused.
+                await runner.drain(settings.engine.drain_seconds, stopping.hurry)
+            drained.set()
         await pool.close()
         runs_nursery.cancel_scope.cancel()
 

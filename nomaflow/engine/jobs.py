@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import trio
 
@@ -23,7 +23,7 @@ from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rights import Rights, picked_connectors
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.timetable import Timetable, Watched
-from nomaflow.errors import InvalidError, JobChangedError, NomaflowError
+from nomaflow.errors import InvalidError, JobChangedError, NomaflowError, NotFoundError
 from nomaflow.home import Home
 from nomaflow.launch import form as forms
 from nomaflow.launch import plan as plans
@@ -32,6 +32,9 @@ from nomaflow.launch.overrides import Launch, Overrides
 from nomaflow.launch.plan import Plan
 from nomaflow.seams import Seams
 from nomaflow.wire import CheckResult, JobCard, JobChange, JobDocument, Pause, ReloadResult, Toggle, Why
+
+END_AGAIN = timedelta(seconds=15)
+"""How soon a pause's end is tried again that could not be carried out."""
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +120,7 @@ class Jobs:
             )
         text = _text(change)
         self._check_rights(job_id, text, actor, held_tags=self.tags(job_id))
+        self._check_replace(job_id, actor)
         async with self._changing:
             entry = await self._seams.in_thread(self.catalogue.save, job_id, text, if_match)
             await self._changed(job_id, "saved", actor, entry=entry)
@@ -125,6 +129,7 @@ class Jobs:
     async def delete(self, job_id: str, if_match: str, actor: Actor) -> None:
         """Delete a job's file; its runs stay in the history."""
         tags = self.tags(job_id)
+        self._check_replace(job_id, actor)
         async with self._changing:
             await self._seams.in_thread(self.catalogue.delete, job_id, if_match)
             await self._changed(job_id, "deleted", actor, tags=tags)
@@ -151,9 +156,12 @@ class Jobs:
             toggle = Toggle(enabled=True, reason=f"the pause that {pause.who} began is over")
             try:
                 await self.set_enabled(pause.job_id, toggle, Actor("", "engine"))
+            except NotFoundError:
+                self._recorder.submit(self._pauses.end(pause.job_id))
             except NomaflowError as error:
-                log.error("the pause of %s could not be ended: %s", pause.job_id, error)
-                await self._recorder.record(self._pauses.end(pause.job_id))
+                # Its file has a problem, or the disk takes nothing: both are mended some time.
+                log.error("the pause of %s cannot end yet: %s", pause.job_id, error)
+                self._pauses.postpone(pause.job_id, self._seams.now() + END_AGAIN)
 
     async def reload(self, actor: Actor) -> ReloadResult:
         """Read settings and jobs again.
@@ -303,6 +311,11 @@ class Jobs:
         skips = self._timetable.skips_of(watched.place)
         skip = skips.get(watched.next_at) if watched.next_at is not None else None
         return skip.who if skip is not None else None
+
+    def _check_replace(self, job_id: str, actor: Actor) -> None:
+        entry = self.catalogue.entry(job_id)
+        if (job := entry.job or entry.last_good) is not None:
+            self.rights.check_replace(job, actor)
 
     def _check_rights(self, job_id: str, text: str, actor: Actor, held_tags: list[str]) -> None:
         job, problems = self.catalogue.check(job_id, text)

@@ -14,6 +14,7 @@ class Pauses:
 
     def __init__(self, rows: Iterable[PauseRow]) -> None:
         self._by_job = {row.job_id: row for row in rows}
+        self._postponed: dict[str, datetime] = {}
 
     def get(self, job_id: str) -> PauseRow | None:
         """The pause of a job that somebody switched off here."""
@@ -32,10 +33,19 @@ class Pauses:
         """The pause of a job is over, or the job is gone."""
         return Change(gone_pauses=[job_id]) if self._by_job.pop(job_id, None) else Change()
 
+    def postpone(self, job_id: str, until: datetime) -> None:
+        """The pause's end could not be carried out; it is tried again then."""
+        self._postponed[job_id] = until
+
     def next_end(self) -> datetime | None:
         """When the next pause ends by itself."""
-        return min((row.until_at for row in self._by_job.values() if row.until_at), default=None)
+        return min(filter(None, map(self._end_of, self._by_job.values())), default=None)
 
     def ended(self, now: datetime) -> list[PauseRow]:
         """The pauses whose time is over."""
-        return [row for row in self._by_job.values() if row.until_at is not None and row.until_at <= now]
+        return [row for row in self._by_job.values() if (end := self._end_of(row)) is not None and end <= now]
+
+    def _end_of(self, row: PauseRow) -> datetime | None:
+        if row.until_at is None:
+            return None
+        return max(row.until_at, self._postponed.get(row.job_id, row.until_at))

@@ -39,12 +39,7 @@ class Rights:
             NotAllowedError: names the connector, the step or the tags.
         """
         self._check_connectors(job.connectors(), actor)
-        own = next((step for step in job.steps if step.runs_in_engine), None)
-        if own is not None and not self._policy.is_admin(actor):
-            raise NotAllowedError(
-                f"{actor.account} may not save {own.type} steps: they touch the history of all jobs; an admin can",
-                details=[{"path": f"steps.{own.name}", "message": "only an admin may save it"}],
-            )
+        self._check_own_steps(job, actor)
         if not self._policy.may_run_shell(actor, job.id, job.tags):
             if any(step.type == "shell" for step in job.steps):
                 raise _no_shell(job.id, actor)
@@ -52,6 +47,22 @@ class Rights:
             raise NotAllowedError(
                 f"the tags of this text would let {actor.account} run shell steps of {job.id}; an admin can save them",
                 details=[{"path": "tags", "message": "would open a grant for shell steps"}],
+            )
+
+    def check_replace(self, job: Job, actor: Actor) -> None:
+        """Refuse to replace or delete a job with steps that the person could not put back.
+
+        Raises:
+            NotAllowedError: names the step.
+        """
+        self._check_own_steps(job, actor)
+
+    def _check_own_steps(self, job: Job, actor: Actor) -> None:
+        own = next((step for step in job.steps if step.runs_in_engine), None)
+        if own is not None and not self._policy.is_admin(actor):
+            raise NotAllowedError(
+                f"{actor.account} may not change {own.type} steps: they touch the history of all jobs; an admin can",
+                details=[{"path": f"steps.{own.name}", "message": "only an admin may change it"}],
             )
 
     def _check_connectors(self, names: set[str], actor: Actor) -> None:

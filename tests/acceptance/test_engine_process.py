@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nomaflow.worker import process_group
-from tests.servers.engine import Child
+from tests.servers.engine import Child, ChildFailedError
 from tests.servers.postgresql import Server
 
 PY = """
@@ -221,6 +221,23 @@ def test_sigterm_lets_a_run_end(home: Path) -> None:
         assert child.request("GET", f"/runs/{run_id}")["state"] == "SUCCEEDED"
     finally:
         child.stop()
+
+
+def test_a_stopping_engine_can_be_looked_at(engine: Child, home: Path) -> None:
+    """While it drains, nothing new begins, and what still runs can be canceled; then it ends at once."""
+    run_id = run_of(engine, "awaits")
+    worker_pid(home, "awaits")
+    engine.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: _refused(engine, "awaits"))
+    engine.request("POST", f"/runs/{run_id}/cancel", {})
+    assert engine.process.wait(20) == 0
+
+
+def _refused(engine: Child, job: str) -> bool:
+    """Whether a launch is refused because the engine stops."""
+    with pytest.raises(ChildFailedError) as refused:
+        run_of(engine, job)
+    return "the engine is stopping" in str(refused.value)
 
 
 def test_a_second_engine_is_refused(engine: Child, home: Path) -> None:

@@ -142,3 +142,16 @@ async def test_a_connector_is_tested_by_who_may_use_it(fake: FakeEngine) -> None
     assert (await fake.test_connector("warehouse", EVE)).ok
     with pytest.raises(NotAllowedError, match="'hr'"):
         await fake.test_connector("hr", EVE)
+
+
+async def test_the_engines_own_steps_are_an_admins(fake: FakeEngine) -> None:
+    """Who may not save them may not take them away either, by another text or by a deletion."""
+    own = '[[steps]]\nname = "old"\ntype = "retention"\n'
+    with pytest.raises(NotAllowedError, match="an admin can"):
+        await save(fake, "etl-plain", own)
+    await save(fake, "etl-plain", own, ADMIN)
+    with pytest.raises(NotAllowedError, match="an admin can"):
+        await save(fake, "etl-plain", PYTHON)
+    with pytest.raises(NotAllowedError, match="an admin can"):
+        await fake.delete_job("etl-plain", fake.job("etl-plain").etag, EVE)
+    await fake.delete_job("etl-plain", fake.job("etl-plain").etag, ADMIN)

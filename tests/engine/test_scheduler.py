@@ -271,3 +271,18 @@ async def test_queue_one_keeps_the_newest_fire(autojump_clock: Clock, tmp_path: 
         assert (going.state, replaced.state, waiting.state) == ("RUNNING", "CANCELED", "QUEUED")
         assert replaced.reason == f"replaced by {waiting.id}"
         assert [state for _, state, _ in here.told()] == ["FIRED", "FIRED", "FIRED"]
+
+
+async def test_a_pause_that_cannot_end_yet_ends_later(autojump_clock: Clock, tmp_path: Path) -> None:
+    """While the job's file has a problem it cannot be switched on; when that is mended, it is, and never forgotten."""
+    text = job("ok", "*/10 * * * *")
+    async with clockwork(tmp_path, {"a": text}) as here:
+        await here.jobs.set_enabled("a", Toggle(enabled=False, until=here.at("2:05")), ANA)
+        off = (tmp_path / "jobs" / "a.toml").read_text()
+        here.write("a", off + "broken = \n")
+        await here.until(here.at("2:21"))
+        assert here.slots() == []
+        here.write("a", off)
+        await here.until(here.at("2:31"))
+        assert [time for time, _, _ in here.told()] == ["02:30:00"]
+        assert here.store.pauses() == []
