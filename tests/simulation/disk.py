@@ -102,6 +102,8 @@ class SimulatedStore(MemoryStore):
         self.in_flight: Callable[[], None] | None = None
 
     def commit(self, changes: Sequence[Change], log_rows: Sequence[Row]) -> None:
+        # Of a broken store no commit can get in, and it is this one that is in doubt.
+        self._is_in = self._is_in and not self._is_broken
         self._check()
         if self._disk.breaks and not self._is_dying:
             self._break(changes, log_rows)
@@ -113,7 +115,11 @@ class SimulatedStore(MemoryStore):
             if point.when == "before":
                 self._crash(0)
                 raise GoneError
-        super().commit(changes, log_rows)
+        try:
+            super().commit(changes, log_rows)
+        except KeyTakenError as error:
+            self._disk.evidence.keys_taken.append(f"{trio.current_time():.3f}: {error}")
+            raise
         if point is not None:
             self._crash(point.seconds if point.when == "later" else 0)
             if point.when == "after":

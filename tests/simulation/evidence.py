@@ -159,6 +159,7 @@ class Evidence:
     cursors: list[Cursors] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     dumps: list[Dump] = field(default_factory=list)
+    keys_taken: list[str] = field(default_factory=list)
     calm: float = float("inf")
     unended: list[str] = field(default_factory=list)
     sometimes: Counter[str] = field(default_factory=Counter)

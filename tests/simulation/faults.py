@@ -69,7 +69,7 @@ class Faults:
             await self._clock_jumps()
 
     async def _crash_point(self) -> None:
-        what = self._draw.choice(CRASH_KINDS)
+        what = self._draw.choice([*CRASH_KINDS, "cancel", "wait"])
         when = self._draw.choice(["before", "after", "later"])
         seconds = self._draw.choice([0.001, 0.2, 3, 12, 40])
         self._world.disk.crash_points.append(CrashPoint(what, when, seconds))

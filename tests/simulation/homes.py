@@ -178,7 +178,7 @@ def job(draw: random.Random, job_id: str, pace: Pace) -> JobSpec:
         locks=tuple(sorted(draw.sample(["red", "blue"], draw.choice([0, 0, 0, 1, 2])))),
         enabled=draw.random() < 0.9,
         schedules=tuple(schedule(draw, name, pace) for name in ["default", "night"][: draw.choice([0, 1, 1, 1, 2])]),
-        attempts=draw.choice([1, 1, 2, 3]),
+        attempts=draw.choice([1, 2, 3]),
         backoff=draw.choice(["fixed", "exponential"]),
         base_seconds=draw.choice(pace.bases),
         max_seconds=draw.choice([10, 600, 600]),
@@ -199,14 +199,14 @@ def schedule(draw: random.Random, name: str, pace: Pace) -> ScheduleSpec:
 
 def step(draw: random.Random, name: str, pace: Pace) -> StepSpec:
     """A random step."""
-    how = draw.choice(["ok"] * 9 + ["fail", "die", "deaf", "stone", "mute"])
+    how = draw.choice(["ok"] * 9 + ["fail", "die", "deaf", "stone", "stone", "mute"])
     seconds = draw.choice(pace.step_seconds)
     longest = max(60.0, 3 * pace.step_seconds[-1])
     return StepSpec(
         name,
         how=how,
         seconds=seconds,
-        fails=draw.choice([0, 0, 0, 1, 2]) if how == "ok" else 0,
+        fails=draw.choice([0, 0, 1, 2]) if how == "ok" else 0,
         lines=draw.choice([0, 0, 2]),
         connector=draw.choice([None, None, None, "shared", "book"]),
         enabled=draw.random() < 0.92,

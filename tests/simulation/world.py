@@ -32,6 +32,15 @@ CALLS_SECONDS = 5.0
 """So long a stopping engine waits for the answers that it owes."""
 
 
+MOST_KEYS = 20
+MOST_FALLS = 5
+"""An engine that ends by itself so often is no use for anything that would be checked."""
+
+
+class WreckedError(Exception):
+    """There is no point in going on with this world."""
+
+
 class Living:
     """One life of the engine, as the world holds it."""
 
@@ -129,9 +138,18 @@ class World:
                 await self._live()
                 if self.is_over:
                     break
+                if self.evidence.sometimes["fell over"] >= MOST_FALLS:
+                    raise WreckedError
                 with trio.move_on_after(self.restart_after()):
                     await self.is_calm.wait()
             nursery.cancel_scope.cancel()
+
+    async def give_up(self) -> None:
+        """Raise when the store has refused the same kind of thing again and again."""
+        while len(self.evidence.keys_taken) < MOST_KEYS:  # noqa: ASYNC110  # nobody tells when
+            await trio.sleep(60)
+        self.is_over = True
+        raise WreckedError
 
     async def takes_calls(self) -> None:
         """Return when an engine's API answers."""
@@ -274,5 +292,6 @@ async def opened(world: World) -> AsyncIterator[World]:
     """The world with its engine's lives going on."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.run_lives)
+        nursery.start_soon(world.give_up)
         yield world
         nursery.cancel_scope.cancel()

@@ -21,7 +21,7 @@ class Facts:
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
-        self.dump: Dump = evidence.dumps[-1]
+        self.dump = evidence.dumps[-1] if evidence.dumps else Dump(0, evidence.start)
         self.runs: dict[str, Run] = self.dump.runs
 
     @property

@@ -21,6 +21,12 @@ def engines_do_not_fall_over(facts: Facts) -> Iterator[str]:
             yield f"{run.id} is {run.state}: {run.reason}"
 
 
+def no_key_is_given_twice(facts: Facts) -> Iterator[str]:
+    """2: no run and no slot is written twice; the store would refuse it, and the engine does not even try."""
+    for refusal in facts.evidence.keys_taken:
+        yield f"the store refused a commit at {refusal}"
+
+
 def paths_are_legal(facts: Facts) -> Iterator[str]:
     """5: as followers were told, no run and no step goes back, or on from its end."""
     runs: dict[str, str] = {}

@@ -228,6 +228,9 @@ def skips_are_kept(facts: Facts) -> Iterator[str]:
         is_gone_later = any(None in period.rules and period.ended > call.began for period in periods)
         if is_gone_later or (facts.has_gone_back and _was_made_anew(periods)):
             continue
+        later = {rule for period in periods if period.ended > call.began for rule in period.rules}
+        if not all(oracle.is_fire(*rule, choice.scheduled_at) for rule in later if isinstance(rule, tuple)):
+            continue
         for slot in facts.dump.slots:
             is_it = (slot.job_id, slot.schedule) == (call.job_id, choice.schedule)
             if is_it and slot.scheduled_at == choice.scheduled_at and slot.state is not SlotState.SKIPPED:
