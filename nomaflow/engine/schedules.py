@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time, timedelta
+from heapq import merge
+from itertools import islice
 from zoneinfo import ZoneInfo
+
+import trio
 
 from nomaflow.definitions import cron as rules
 from nomaflow.definitions.job import Job, check_timezone
@@ -37,13 +41,23 @@ from nomaflow.wire import (
     WhatIfAsk,
 )
 
-PART = timedelta(days=31)
-"""Fires to come are worked out in parts of this length, until a page is full."""
-
 DURATIONS = 500
+
+_SECOND = timedelta(seconds=1)
 
 type _Place = tuple[datetime, str, str]
 """Where a fire to come stands in the calendar's order: its time, its job, its schedule."""
+
+type _Skips = Mapping[datetime, SkipRow]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Where the page before ended: behind a slot of the store, or at a place among the fires after `began_at`."""
+
+    slot: tuple[datetime, int] | None = None
+    place: _Place | None = None
+    began_at: datetime | None = None
 
 
 class Schedules:
@@ -54,6 +68,8 @@ class Schedules:
     ) -> None:
         self._timetable, self._jobs, self._runs, self._door = timetable, jobs, runs, door
         self._store, self._recorder, self._seams = store, recorder, seams
+        # Calendars and what-ifs take turns: they only count, and must not keep all cores from the engine.
+        self._turn = trio.CapacityLimiter(1)
 
     def today(self) -> datetime:
         """When today began in the home's zone."""
@@ -61,50 +77,69 @@ class Schedules:
 
     async def calendar(self, query: SlotQuery) -> Page[Slot]:
         """A page of slots in order of time: the decided ones from the store, then the fires to come."""
-        after, place = _read_cursor(query.cursor)
+        read, now = _read_cursor(query.cursor), self._seams.now()
         items: list[Slot] = []
-        if place is None:
+        if read.place is None:
             stored = await self._seams.in_thread(
                 lambda: self._store.slots(
-                    since=query.since, until=query.until, jobs=query.jobs, after=after, limit=query.limit + 1
+                    since=query.since, until=query.until, jobs=query.jobs, after=read.slot, limit=query.limit + 1
                 )
             )
             items = [slot.record() for slot in stored[: query.limit]]
             if len(stored) > query.limit:
                 last = stored[query.limit - 1]
                 return Page[Slot](items=items, next_cursor=f"{last.scheduled_at.timestamp():.0f} {last.slot_id}")
-        watched = [each for each in self._timetable.all() if query.shows(each.row.job_id) and each.next_at is not None]
+        began_at = read.began_at or now
+        # The thread gets skips of its own: these may change meanwhile.
+        watched = [
+            (each, dict(self._timetable.skips_of(each.place)))
+            for each in self._timetable.all()
+            if query.shows(each.row.job_id) and each.next_at is not None
+        ]
         room = query.limit - len(items)
-        due = await self._seams.in_thread(lambda: list(self._due(watched, query, place, room + 1)))
+
+        def work_out() -> list[Slot]:
+            rows = [self._coming(each, skips, query, began_at, read.place, now) for each, skips in watched]
+            return list(islice(merge(*rows, key=_place), room + 1))
+
+        due = await self._seams.in_thread(work_out, limiter=self._turn)
         items += due[:room]
         if len(due) <= room:
             return Page[Slot](items=items)
         last_due = items[-1]
+        start = f"due {int(began_at.timestamp())}"
         if last_due.state is not SlotState.DUE:
-            return Page[Slot](items=items, next_cursor="due 0 - -")
-        cursor = f"due {last_due.scheduled_at.timestamp():.0f} {last_due.job_id} {last_due.schedule}"
-        return Page[Slot](items=items, next_cursor=cursor)
+            return Page[Slot](items=items, next_cursor=f"{start} 0 - -")
+        place = f"{last_due.scheduled_at.timestamp():.0f} {last_due.job_id} {last_due.schedule}"
+        return Page[Slot](items=items, next_cursor=f"{start} {place}")
 
-    def _due(self, watched: list[Watched], query: SlotQuery, place: _Place | None, limit: int) -> Iterator[Slot]:
-        """At most so many fires to come, behind a place."""
-        now = self._seams.now()
-        begin = max(query.since - timedelta(seconds=1), now)
+    def _coming(
+        self,
+        watched: Watched,
+        skips: _Skips,
+        query: SlotQuery,
+        began_at: datetime,
+        place: _Place | None,
+        now: datetime,
+    ) -> Iterator[Slot]:
+        """The fires to come of a schedule behind a place, each worked out when it is asked for.
+
+        They count from when the first page was asked for: so a day's bar is the one that it was there, however much of
+        the day has passed since.
+        """
+        after = max(query.since - _SECOND, began_at)
+        if watched.row.cursor > now:
+            after = max(after, watched.row.cursor)
         if place is not None:
-            # From a day before, so that a day's bar is the one that it was on the page before, and is left behind.
-            begin = max(begin, place[0] - timedelta(days=1))
-        given = 0
-        while begin < query.until - timedelta(seconds=1) and given < limit:
-            end = min(query.until, self._midnight(begin + PART))
-            found = [slot for each in watched for slot in self._due_of(each, begin, end - timedelta(seconds=1))]
-            for slot in sorted(found, key=_place):
-                if place is None or _place(slot) > place:
-                    yield slot
-                    given += 1
-            begin = end - timedelta(seconds=1)
+            is_dense = watched.cron.most_per_day > calendar.DENSE
+            # A bar is whole when its day is counted from before it.
+            after = max(after, place[0] - (timedelta(days=2) if is_dense else _SECOND))
+        for slot in self._due_of(watched, skips, after, query.until - _SECOND):
+            if place is None or _place(slot) > place:
+                yield slot
 
-    def _due_of(self, watched: Watched, after: datetime, until: datetime) -> Iterator[Slot]:
-        skips = self._timetable.skips_of(watched.place)
-        days = calendar.due(watched.cron, max(after, watched.row.cursor), until)
+    def _due_of(self, watched: Watched, skips: _Skips, after: datetime, until: datetime) -> Iterator[Slot]:
+        days = calendar.due(watched.cron, after, until)
         for each in (slot for day in days for slot in calendar.apart(watched.cron, day, skips)):
             skip = skips.get(each.scheduled_at)
             yield Slot(
@@ -126,7 +161,7 @@ class Schedules:
         """The next fires of a rule."""
         zone = _checked(ask.cron, ask.timezone) or self._door.timezone
         after = ask.after or self._seams.now()
-        shown = await self._seams.in_thread(preview, ask.cron, zone, ask.count, after)
+        shown = await self._seams.in_thread(preview, ask.cron, zone, ask.count, after, limiter=self._turn)
         return Preview(fires=list(shown.fires), timezone=zone, words=shown.words, notes=list(shown.notes))
 
     def next_fires(self, job: Job, count: int = 5) -> list[datetime]:
@@ -157,7 +192,8 @@ class Schedules:
         found = await self._seams.in_thread(
             lambda: what_if.what_if(
                 old, new, since=since, until=until, durations_seconds=durations, overlap=job.overlap
-            )
+            ),
+            limiter=self._turn,
         )
         return WhatIf.model_validate({**asdict(found), "timezone": zone})
 
@@ -167,7 +203,7 @@ class Schedules:
         row = SkipRow(job_id, choice.schedule, instant, actor.triggered_by, self._seams.now())
         earlier = self._timetable.unskip(watched.place, [instant])
         self._timetable.skip(row)
-        slot = next(self._due_of(watched, instant - timedelta(seconds=1), instant))
+        slot = self._slot(watched, instant)
         told = self._told(slot, actor, "left out")
         try:
             await self._recorder.record(Change(skips=[row], used_skips=earlier, events=[told]))
@@ -185,7 +221,7 @@ class Schedules:
         if not rows:
             when = local(instant, watched.cron.timezone)
             raise NotFoundError(f"the fire of {job_id} at {when} is not to be left out, so there is nothing to undo")
-        slot = next(self._due_of(watched, instant - timedelta(seconds=1), instant))
+        slot = self._slot(watched, instant)
         told = self._told(slot, actor, "not left out any more")
         try:
             await self._recorder.record(Change(used_skips=rows, events=[told]))
@@ -193,6 +229,10 @@ class Schedules:
             for each in rows:
                 self._timetable.skip(each)
             raise
+
+    def _slot(self, watched: Watched, instant: datetime) -> Slot:
+        """One fire to come."""
+        return next(self._due_of(watched, self._timetable.skips_of(watched.place), instant - _SECOND, instant))
 
     def _told(self, slot: Slot, actor: Actor, reason: str) -> Happened:
         return Happened(
@@ -215,14 +255,14 @@ class Schedules:
         return watched, instant
 
 
-def _read_cursor(cursor: str | None) -> tuple[tuple[datetime, int] | None, _Place | None]:
-    """Where the page before ended: at a slot of the store, or at a fire to come."""
+def _read_cursor(cursor: str | None) -> _Read:
     if cursor is None:
-        return None, None
-    if found := re.fullmatch(r"due (\d{1,11}) (\S+) (\S+)", cursor, re.ASCII):
-        return None, (datetime.fromtimestamp(int(found[1]), UTC), found[2], found[3])
+        return _Read()
+    if found := re.fullmatch(r"due (\d{1,11}) (\d{1,11}) (\S+) (\S+)", cursor, re.ASCII):
+        began_at, last = (datetime.fromtimestamp(int(found[each]), UTC) for each in (1, 2))
+        return _Read(place=(last, found[3], found[4]), began_at=began_at)
     if found := re.fullmatch(r"(\d{1,11}) (\d{1,18})", cursor, re.ASCII):
-        return (datetime.fromtimestamp(int(found[1]), UTC), int(found[2])), None
+        return _Read(slot=(datetime.fromtimestamp(int(found[1]), UTC), int(found[2])))
     message = "is no cursor of this list; give back a page's next_cursor as it came"
     raise InvalidError(f"cursor {message}", details=[{"path": "cursor", "message": f"cursor {message}"}])
 

@@ -25,24 +25,27 @@ class DueSlot:
     note: str | None = None
 
 
-def due(cron: Cron, after: datetime, until: datetime, dense: int = 24) -> list[DueSlot]:
-    """The fires after `after` and up to `until`, in order.
+DENSE = 24
+"""A day with more fires is shown as one bar."""
+
+
+def due(cron: Cron, after: datetime, until: datetime, dense: int = DENSE) -> Iterator[DueSlot]:
+    """The fires after `after` and up to `until`, in order, each day worked out when it is asked for.
 
     A day of the schedule's zone with more than `dense` fires becomes one slot, for those of its fires that lie between
     the two instants.
     """
     if cron.most_per_day <= dense:
-        return list(_one_by_one(cron, after, until))
-    slots: list[DueSlot] = []
+        yield from _one_by_one(cron, after, until)
+        return
     while (first := next(cron.fires(after, until), None)) is not None:
         begins, ends = _day_around(cron, first)
         last = min(until, ends - _SECOND)
         if cron.count(begins - _SECOND, ends - _SECOND) > dense:
-            slots.append(_bar(cron, begins, first, last))
+            yield _bar(cron, begins, first, last)
         else:
-            slots.extend(_one_by_one(cron, after, last))
+            yield from _one_by_one(cron, after, last)
         after = last
-    return slots
 
 
 def apart(cron: Cron, slot: DueSlot, alone: Collection[datetime]) -> list[DueSlot]:

@@ -70,7 +70,7 @@ def month_of_jobs() -> Calendar:
     return Calendar(
         fires_seconds=_seconds(walk),
         fires=fires,
-        slots_seconds=_seconds(lambda: [due(cron, NOW - MONTH, NOW) for cron in jobs]),
+        slots_seconds=_seconds(lambda: [list(due(cron, NOW - MONTH, NOW)) for cron in jobs]),
         first_next_seconds=first_next_seconds,
         next_seconds=_seconds(lambda: [cron.next(NOW) for cron in jobs]),
         catch_up_seconds=_seconds(lambda: [_caught_up(cron) for cron in jobs]),

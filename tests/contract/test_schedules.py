@@ -107,7 +107,7 @@ async def test_a_window_of_more_than_a_year_is_refused(client: AsyncClient) -> N
         await client.schedule_page(since=since, until=since + 367 * DAY)
     with pytest.raises(InvalidError, match="until lies before since"):
         await client.schedule_page(since=since, until=since - DAY)
-    for cursor in ("run_0000000000000", "due 5", "due 99999999999999 a b", "5 99999999999999999999", "due -1 a b"):
+    for cursor in ("run_0000000000000", "due 5", "due 5 99999999999999 a b", "5 99999999999999999999", "due 5 -1 a b"):
         with pytest.raises(InvalidError, match="cursor is no cursor of this list"):
             await client.schedule_page(cursor=cursor)
 

@@ -55,7 +55,7 @@ def test_what_is_odd_is_said(golden: Golden) -> None:
 def test_the_calendar_shows_it(golden: Golden) -> None:
     """The calendar has the same fires with the same notes."""
     cron, after, until = around(golden)
-    slots = due(cron, after, until, dense=10_000)
+    slots = list(due(cron, after, until, dense=10_000))
     assert [(slot.scheduled_at, slot.note) for slot in slots] == [
         (fire, cron.note(fire)) for fire in cron.fires(after, until)
     ]
