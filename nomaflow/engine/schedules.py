@@ -43,6 +43,9 @@ from nomaflow.wire import (
 
 DURATIONS = 500
 
+MAX_SKIPS, MAX_SKIP_DAYS = 100, 366
+"""So many fires to come of a schedule may be left out, and so far ahead: each is looked at for the next fire."""
+
 _SECOND = timedelta(seconds=1)
 
 type _Place = tuple[datetime, str, str]
@@ -200,8 +203,12 @@ class Schedules:
     async def skip(self, job_id: str, choice: SlotChoice, actor: Actor) -> Slot:
         """Leave one fire of a schedule out."""
         watched, instant = self._of(job_id, choice)
-        row = SkipRow(job_id, choice.schedule, instant, actor.triggered_by, self._seams.now())
-        earlier = self._timetable.unskip(watched.place, [instant])
+        now, skips = self._seams.now(), self._timetable.skips_of(watched.place)
+        # Those of a rule that was changed or off then are never used.
+        past = [fire for fire in skips if fire <= watched.row.cursor]
+        _refuse_too_many(job_id, choice, now, len(skips.keys() - {*past, instant}))
+        row = SkipRow(job_id, choice.schedule, instant, actor.triggered_by, now)
+        earlier = self._timetable.unskip(watched.place, [*past, instant])
         self._timetable.skip(row)
         slot = self._slot(watched, instant)
         told = self._told(slot, actor, "left out")
@@ -253,6 +260,20 @@ class Schedules:
             message = f"{job_id} has no fire to come at {local(instant, zone)}{coming}"
             raise InvalidError(message, details=[{"path": "scheduled_at", "message": message}])
         return watched, instant
+
+
+def _refuse_too_many(job_id: str, choice: SlotChoice, now: datetime, skipped: int) -> None:
+    if choice.scheduled_at > now + timedelta(days=MAX_SKIP_DAYS):
+        path, message = "scheduled_at", f"a fire is left out at most {MAX_SKIP_DAYS} days ahead"
+    elif skipped >= MAX_SKIPS:
+        path = "schedule"
+        message = (
+            f"{MAX_SKIPS} fires to come of {job_id}'s schedule {choice.schedule!r} are left out, and that is the most; "
+            f"pause the job, or change the rule"
+        )
+    else:
+        return
+    raise InvalidError(message, details=[{"path": path, "message": message}])
 
 
 def _read_cursor(cursor: str | None) -> _Read:

@@ -53,7 +53,7 @@ def apart(cron: Cron, slot: DueSlot, alone: Collection[datetime]) -> list[DueSlo
     if slot.until_at is None:
         return [slot]
     before = slot.scheduled_at - _SECOND
-    chosen = sorted(fire for fire in alone if before < fire <= slot.until_at and fire in cron)
+    chosen = {fire for fire in alone if before < fire <= slot.until_at and fire in cron}
     if not chosen:
         return [slot]
     slots = [DueSlot(fire, note=cron.note(fire)) for fire in chosen]

@@ -9,8 +9,9 @@ import pytest
 import trio.testing
 
 from nomaflow.engine.query import SlotQuery
-from nomaflow.wire import Slot
-from tests.engine.clockwork import START, Clockwork, clockwork, step
+from nomaflow.errors import InvalidError
+from nomaflow.wire import Slot, SlotChoice, Toggle
+from tests.engine.clockwork import ANA, START, Clockwork, clockwork, step
 
 Clock = trio.testing.MockClock
 
@@ -69,3 +70,43 @@ async def test_time_that_passes_between_pages_shows_nothing_twice(autojump_clock
         found = await pages(here, timedelta(hours=1), 1, pause_seconds=1)
         due = [slot.schedule for page in found for slot in page if slot.state == "DUE"]
         assert due == ["s0", "s1"]
+
+
+async def test_a_hundred_fires_of_a_schedule_may_be_left_out(autojump_clock: Clock, tmp_path: Path) -> None:
+    """One more is refused until one of them is past or let in again; the same one may be asked for again."""
+    second = timedelta(seconds=1)
+    async with clockwork(tmp_path, {"a": scheduled("* * * * * *", "0 * * * *")}) as here:
+        first = START + timedelta(minutes=1)
+        chosen = [SlotChoice(schedule="s0", scheduled_at=first + number * second) for number in range(101)]
+        for each in [*chosen[:100], chosen[99]]:
+            await here.schedules.skip("a", each, ANA)
+        with pytest.raises(InvalidError, match="100 fires to come of a's schedule 's0' are left out") as raised:
+            await here.schedules.skip("a", chosen[100], ANA)
+        assert raised.value.details[0]["path"] == "schedule"
+        await here.schedules.skip("a", SlotChoice(schedule="s1", scheduled_at=START + timedelta(hours=1)), ANA)
+        await here.schedules.unskip("a", chosen[7], ANA)
+        await here.schedules.skip("a", chosen[100], ANA)
+
+
+async def test_skips_that_are_past_make_room(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Those of a schedule that was off when they came are forgotten with the next one."""
+    async with clockwork(tmp_path, {"a": scheduled("0 * * * *")}) as here:
+        chosen = [SlotChoice(schedule="s0", scheduled_at=START + timedelta(hours=hour)) for hour in range(1, 102)]
+        for each in chosen[:100]:
+            await here.schedules.skip("a", each, ANA)
+        await here.jobs.set_enabled("a", Toggle(enabled=False), ANA)
+        await here.until(chosen[1].scheduled_at)
+        await here.jobs.set_enabled("a", Toggle(enabled=True), ANA)
+        await here.schedules.skip("a", chosen[100], ANA)
+        left = {choice.scheduled_at for choice in chosen[2:]}
+        assert set(here.timetable.skips_of(("a", "s0"))) == left
+        assert {row.scheduled_at for row in here.store.skips()} == left
+
+
+async def test_a_fire_of_the_year_after_next_cannot_be_left_out(autojump_clock: Clock, tmp_path: Path) -> None:
+    """366 days ahead are the most."""
+    async with clockwork(tmp_path, {"a": scheduled("0 2 * * *")}) as here:
+        await here.schedules.skip("a", SlotChoice(schedule="s0", scheduled_at=START + timedelta(days=366)), ANA)
+        with pytest.raises(InvalidError, match="at most 366 days ahead") as raised:
+            await here.schedules.skip("a", SlotChoice(schedule="s0", scheduled_at=START + timedelta(days=367)), ANA)
+        assert raised.value.details[0]["path"] == "scheduled_at"
