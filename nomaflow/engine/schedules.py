@@ -185,7 +185,7 @@ class Schedules:
         entry = self._jobs.catalogue.entry(ask.job)
         zone = _checked(ask.cron, ask.timezone)
         job = self._jobs.runnable(entry)
-        watched = self._timetable.get(ask.job, ask.schedule)
+        watched = self._named(ask.job, ask.schedule) if self._timetable.of(ask.job) else None
         zone = zone or (watched.cron.timezone if watched is not None else self._door.timezone)
         until = self._seams.now()
         since = until - timedelta(days=ask.days)
@@ -246,14 +246,19 @@ class Schedules:
             self._seams.now(), "slot", slot.job_id, state=slot.state, who=actor.triggered_by, reason=reason, record=slot
         )
 
+    def _named(self, job_id: str, name: str) -> Watched:
+        watched = self._timetable.get(job_id, name)
+        if watched is None:
+            names = [each.row.name for each in self._timetable.of(job_id)]
+            hint = near_miss(name, names) or (f"; its schedules are {', '.join(names)}" if names else "")
+            message = f"{job_id} has no schedule {name!r}{hint}"
+            raise InvalidError(message, details=[{"path": "schedule", "message": message}])
+        return watched
+
     def _of(self, job_id: str, choice: SlotChoice) -> tuple[Watched, datetime]:
         """The schedule that somebody means, and a fire of it that is still to come."""
         self._jobs.catalogue.entry(job_id)
-        watched = self._timetable.get(job_id, choice.schedule)
-        if watched is None:
-            names = [each.row.name for each in self._timetable.of(job_id)]
-            message = f"{job_id} has no schedule {choice.schedule!r}" + near_miss(choice.schedule, names)
-            raise InvalidError(message, details=[{"path": "schedule", "message": message}])
+        watched = self._named(job_id, choice.schedule)
         instant, zone = choice.scheduled_at, watched.cron.timezone
         if instant not in watched.cron or watched.next_at is None or instant < watched.next_at:
             coming = f"; the next is {local(watched.next_at, zone)} {zone}" if watched.next_at else ""

@@ -10,7 +10,7 @@ import trio.testing
 
 from nomaflow.engine.query import SlotQuery
 from nomaflow.errors import InvalidError
-from nomaflow.wire import Slot, SlotChoice, Toggle
+from nomaflow.wire import Slot, SlotChoice, Toggle, WhatIfAsk
 from tests.engine.clockwork import ANA, START, Clockwork, clockwork, step
 
 Clock = trio.testing.MockClock
@@ -110,3 +110,16 @@ async def test_a_fire_of_the_year_after_next_cannot_be_left_out(autojump_clock: 
         with pytest.raises(InvalidError, match="at most 366 days ahead") as raised:
             await here.schedules.skip("a", SlotChoice(schedule="s0", scheduled_at=START + timedelta(days=367)), ANA)
         assert raised.value.details[0]["path"] == "scheduled_at"
+
+
+@pytest.mark.parametrize(("name", "hint"), [("s00", '; did you mean "s0"'), ("default", ".*its schedules are s0, s1")])
+async def test_a_what_if_of_no_schedule_of_the_job_is_refused(
+    autojump_clock: Clock, tmp_path: Path, name: str, hint: str
+) -> None:
+    """The sentence says which was meant, or which there are; a job that has none may try its first rule."""
+    async with clockwork(tmp_path, {"a": scheduled("0 2 * * *", "0 3 * * *"), "b": scheduled()}) as here:
+        with pytest.raises(InvalidError, match=f"a has no schedule '{name}'{hint}") as raised:
+            await here.schedules.what_if(WhatIfAsk(job="a", schedule=name, cron="@daily"))
+        assert raised.value.details[0]["path"] == "schedule"
+        assert (await here.schedules.what_if(WhatIfAsk(job="a", schedule="s1", cron="@daily"))).fires_before == 90
+        assert (await here.schedules.what_if(WhatIfAsk(job="b", cron="@daily"))).fires_after == 90
