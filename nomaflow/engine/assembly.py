@@ -155,7 +155,7 @@ def sorted_out(store: Store, catalogue: Catalogue, seams: Seams) -> tuple[int, l
         seams.run_id.after(run_id_of(newest))
     was_restored = store.was_restored()
     read = partial(_read, catalogue) if not was_restored else _read_nothing
-    sorted_runs = sort_out(store, seams.now(), read=read)
+    sorted_runs = sort_out(store, seams.now(), read=read, was_restored=was_restored)
     if was_restored:
         store.begin_anew()
     return sorted_runs

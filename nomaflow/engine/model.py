@@ -15,6 +15,7 @@ MAX_ROWS = 2**63 - 1
 """The largest count that the store holds."""
 
 INTERRUPTED_RESTARTED = "interrupted: engine restarted"
+INTERRUPTED_RESTORED = "interrupted: restored from a backup"
 INTERRUPTED_STOPPED = "interrupted: engine stopped"
 
 

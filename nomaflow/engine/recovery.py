@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from nomaflow.definitions.job import Job
 from nomaflow.engine.change import Change, Happened, Row, WaitRow
-from nomaflow.engine.model import INTERRUPTED_RESTARTED, Actor, Run
+from nomaflow.engine.model import INTERRUPTED_RESTARTED, INTERRUPTED_RESTORED, Actor, Run
 from nomaflow.engine.rows import log_row, run_record, run_update, step_row
 from nomaflow.engine.store import Store
 from nomaflow.engine.why import span
@@ -34,20 +34,24 @@ class LeftOver:
     goes_on: WaitRow | None
 
 
-def sort_out(store: Store, now: datetime, *, read: Callable[[str, str], Job | None]) -> tuple[int, list[LeftOver]]:
+def sort_out(
+    store: Store, now: datetime, *, read: Callable[[str, str], Job | None], was_restored: bool = False
+) -> tuple[int, list[LeftOver]]:
     """End what was in the middle of a step, and give back what can go on.
 
-    FAILED `interrupted: engine restarted`; CANCELED where it was being canceled, or where it was to begin so long ago
-    that it would surprise.
+    FAILED `interrupted: engine restarted`, or `interrupted: restored from a backup`; CANCELED where it was being
+    canceled, or where it was to begin so long ago that it would surprise.
 
     Args:
         store: the run store.
         now: the time.
         read: a job from its id and its stored text; None where it cannot be read any more.
+        was_restored: whether the store is a backup's: then its engine did not die.
 
     Returns:
         How many runs were ended, and the others, oldest first.
     """
+    interrupted = INTERRUPTED_RESTORED if was_restored else INTERRUPTED_RESTARTED
     last_at = store.newest_at()
     away = now - last_at if last_at is not None else timedelta()
     waits, left, changes, lines = store.waits(), list[LeftOver](), list[Change](), list[Row]()
@@ -58,12 +62,12 @@ def sort_out(store: Store, now: datetime, *, read: Callable[[str, str], Job | No
         line = store.last_line(run_number(run.id))
         text = store.definition(run.job_id, run.etag)
         job = read(run.job_id, text) if text is not None else None
-        reason = _why_over(run, job, wait, away)
+        reason = _why_over(run, job, wait, away, interrupted)
         if reason is None and job is not None:
             _take_up(store, run, wait)
             left.append(LeftOver(run, job, line, wait))
             continue
-        changes.append(_ended(store, run, now, reason or INTERRUPTED_RESTARTED, ended=ended, waited=waited))
+        changes.append(_ended(store, run, now, reason or interrupted, interrupted, ended=ended, waited=waited))
         text = f"run {run.state}: {run.reason}"
         lines.append(log_row(run.id, LogLine(seq=line + 1, ts=now, level="ERROR", stream="engine", text=text)))
     if changes:
@@ -77,12 +81,13 @@ def _is_past(store: Store, run: Run, wait: WaitRow, ended: set[int]) -> bool:
     return wait.position in ended or starts[run.steps[wait.position].name][2] > len(wait.attempts)
 
 
-def _why_over(run: Run, job: Job | None, wait: WaitRow | None, away: timedelta) -> str | None:
+def _why_over(run: Run, job: Job | None, wait: WaitRow | None, away: timedelta, interrupted: str) -> str | None:
     """Why a run cannot go on; None where it can."""
     if run.state is RunState.CANCELING:
-        return "canceled before the engine restarted"
+        restarted = interrupted == INTERRUPTED_RESTARTED
+        return "canceled before the engine restarted" if restarted else "canceled before it was restored from a backup"
     if job is None or (run.state is RunState.RUNNING and (wait is None or away > PATIENCE)):
-        return INTERRUPTED_RESTARTED
+        return interrupted
     if run.state is RunState.QUEUED:
         schedule = next((each for each in job.schedules if each.name == run.schedule), None)
         patience = max(GRACE, window(schedule.catchup_window)) if schedule is not None else PATIENCE
@@ -122,7 +127,16 @@ def _run(row: Row, ended_steps: list[Row]) -> Run:
     )
 
 
-def _ended(store: Store, run: Run, now: datetime, reason: str, *, ended: set[int], waited: WaitRow | None) -> Change:
+def _ended(
+    store: Store,
+    run: Run,
+    now: datetime,
+    reason: str,
+    interrupted: str,
+    *,
+    ended: set[int],
+    waited: WaitRow | None,
+) -> Change:
     change = Change()
     starts = store.step_starts(run_number(run.id))
     for position, (planned, step) in enumerate(zip(run.plan.steps, run.steps, strict=True)):
@@ -132,8 +146,8 @@ def _ended(store: Store, run: Run, now: datetime, reason: str, *, ended: set[int
             step.started_at, last_try_at, step.attempt = starts[step.name]
             step.finished_at = now
             step.state = StepState.FAILED
-            step.error = StepError(type="Interrupted", message=INTERRUPTED_RESTARTED)
-            step.reason = INTERRUPTED_RESTARTED
+            step.error = StepError(type="Interrupted", message=interrupted)
+            step.reason = interrupted
             if waited is not None and waited.position == position:
                 step.attempts = list(waited.attempts)
             if len(step.attempts) < step.attempt:
@@ -145,7 +159,7 @@ def _ended(store: Store, run: Run, now: datetime, reason: str, *, ended: set[int
         change.steps.append(step_row(run.id, position, step))
         change.events.append(Happened(now, "step", run.job_id, run.id, step.name, step.state, reason=step.reason))
     # What never began has not failed, and what was being canceled is.
-    run.state = RunState.FAILED if reason == INTERRUPTED_RESTARTED else RunState.CANCELED
+    run.state = RunState.FAILED if reason == interrupted else RunState.CANCELED
     run.reason, run.finished_at = reason, now
     change.updated.append(run_update(run))
     change.events.append(Happened(now, "run", run.job_id, run.id, state=run.state, who="engine", reason=run.reason))

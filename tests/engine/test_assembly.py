@@ -51,7 +51,13 @@ async def test_a_restored_store_begins_anew(autojump_clock: Clock, tmp_path: Pat
     store.close()
     async with clockwork(tmp_path, clock=WallClock(timedelta(minutes=58))) as here:
         await here.until(here.at("3:11"))
-        assert [here.stored(run_id).reason for run_id in runs] == ["interrupted: engine restarted"] * 2
+        why = "interrupted: restored from a backup"
+        for run in map(here.stored, runs):
+            [step] = run.steps
+            assert (run.state, run.reason, step.reason) == (RunState.FAILED, why, why)
+            assert step.error is not None
+            assert step.error.message == why
+            assert here.log_of(run.id)[-1] == f"run FAILED: {why}"
         assert [time for time, _, _ in here.told()] == ["03:00:00", "03:10:00"]
     async with clockwork(tmp_path) as here:
         await here.until(here.at("3:11"))

@@ -34,10 +34,11 @@ async def killed(folder: Path, *modes: str, seconds: float, cancel: bool = False
     return active.run.id, attempts
 
 
-def recovered(folder: Path, run_id: str) -> Run:
+def recovered(folder: Path, run_id: str, *, was_restored: bool = False) -> Run:
     store = Store(folder / "runs.duckdb")
     try:
-        ended, left = sort_out(store, START + timedelta(hours=1), read=lambda job_id, text: None)
+        later = START + timedelta(hours=1)
+        ended, left = sort_out(store, later, read=lambda job_id, text: None, was_restored=was_restored)
         assert (ended, left) == (1, [])
         row = store.run(run_id)
         assert row is not None
@@ -57,7 +58,14 @@ async def test_a_run_in_flight_has_failed(autojump_clock: Clock, tmp_path: Path)
 async def test_a_run_that_was_being_canceled_is_canceled(autojump_clock: Clock, tmp_path: Path) -> None:
     """A cancel never turns into a failure."""
     run = recovered(tmp_path, (await killed(tmp_path, "stone", seconds=5, cancel=True))[0])
-    assert run.state is RunState.CANCELED
+    assert (run.state, run.reason) == (RunState.CANCELED, "canceled before the engine restarted")
+
+
+async def test_a_restored_run_that_was_being_canceled_says_so(autojump_clock: Clock, tmp_path: Path) -> None:
+    """Its engine did not die: a backup was made while it was being canceled."""
+    run_id, _ = await killed(tmp_path, "stone", seconds=5, cancel=True)
+    run = recovered(tmp_path, run_id, was_restored=True)
+    assert (run.state, run.reason) == (RunState.CANCELED, "canceled before it was restored from a backup")
 
 
 async def test_the_attempts_are_those_that_were_made(autojump_clock: Clock, tmp_path: Path) -> None:
