@@ -24,7 +24,7 @@ from nomaflow.definitions.problems import Found, Problem, near_miss
 from nomaflow.definitions.record import JOB_ID_PATTERN
 from nomaflow.definitions.references import unknown_connectors, unknown_references
 from nomaflow.definitions.settings import Settings
-from nomaflow.errors import JobChangedError, JobExistsError, NotFoundError
+from nomaflow.errors import InvalidError, JobChangedError, JobExistsError, NotFoundError
 
 type Stamp = tuple[int, int, int]
 """A file's time of change in nanoseconds, its size and its inode: another one says that it may hold something else."""
@@ -315,7 +315,19 @@ class Catalogue:
 
 
 def text_of(values: Mapping[str, JsonValue]) -> str:
-    """A job that was given as values, as text to create or save."""
+    """A job that was given as values, as text to create or save.
+
+    Raises:
+        InvalidError: there are more values than a text may hold.
+    """
+    waiting: list[JsonValue] = [dict(values)]
+    count = -1
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if count > toml_source.MAX_VALUES:
+            raise InvalidError(f"the job {toml_source.TOO_MANY_VALUES}")
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return toml_edit.job_text(values)
 
 

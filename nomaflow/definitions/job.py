@@ -7,6 +7,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
@@ -23,6 +24,8 @@ Misfire = Literal["latest", "all", "skip"]
 
 MAX_STEPS = 200
 MAX_SCHEDULES = 50
+MAX_TOLD = 20
+"""Problems between the parts of one job; to look for the name that was meant takes some milliseconds each."""
 
 
 @cache
@@ -127,8 +130,8 @@ class Job(Record):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Job:
-        problems = [*self._double_names(), *self._schedule_problems(), *self._missing_params()]
-        if problems:
+        found = chain(self._double_names(), self._schedule_problems(), self._missing_params())
+        if problems := list(islice(found, MAX_TOLD)):
             raise LocatedError(problems)
         return self
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
@@ -103,8 +105,17 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     """`; did you mean "x"?`, or nothing where no known word is near."""
     known = sorted(known)
     close = [name for name in _SYNONYMS.get(word.lower(), ()) if name in known]
-    close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = close or difflib.get_close_matches(word, _likely(word, known), n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _likely(word: str, known: list[str]) -> list[str]:
+    """The few that share most letters with the word: to compare it with 200 long names takes 50 milliseconds."""
+    if len(known) <= 5:
+        return known
+    letters = Counter(word)
+    shared = {name: (letters & Counter(name)).total() / (len(word) + len(name) or 1) for name in known}
+    return heapq.nlargest(5, known, key=shared.__getitem__)
 
 
 def sentence(error: ErrorDetails, root: type[BaseModel]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -9,20 +10,19 @@ from typing import Any
 import tomlkit
 from pydantic import JsonValue
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Item, Table
+from tomlkit.items import Item, Table
 
+from nomaflow.definitions.toml_places import places
 from nomaflow.definitions.toml_source import BOM
-
-_MARK = "\0"
 
 
 def check_editable(text: str) -> None:
-    """Refuse what one parser takes and the other does not: it could be run and never be edited.
+    """Refuse a job that could be run and never be switched.
 
     Raises:
         ValueError: the rest of a sentence that begins with the file's name.
     """
-    _document(text)
+    set_enabled(text, tomllib.loads(_split(text)[1]).get("enabled", True) is not True)
 
 
 def set_enabled(text: str, enabled: bool) -> str:
@@ -32,19 +32,19 @@ def set_enabled(text: str, enabled: bool) -> str:
         ValueError: the text cannot be changed; the rest of a sentence that begins with the file's name.
     """
     bom, body = _split(text)
-    document = _document(text)
     old = tomllib.loads(body)
     if old.get("enabled", True) is enabled:
         return text
-    if "enabled" in document:
-        document["enabled"] = enabled
-        changed = document.as_string()
+    top = [place for place in places(body) if place.is_top]
+    value = next((place.value_start for place in top if place.location == ("enabled",)), None)
+    if value is not None:
+        changed = body[:value] + re.sub(r"\A(true|false)", str(enabled).lower(), body[value:])
     else:
         line = f"enabled = {str(enabled).lower()}{newline(text)}"
-        at = _after_first_key(document)
-        if at and not body[:at].endswith("\n"):
+        below = (top[0].end or 0) if top else 0
+        if below and not body[:below].endswith("\n"):
             line = newline(text) + line
-        changed = body[:at] + line + body[at:]
+        changed = body[:below] + line + body[below:]
     if tomllib.loads(changed) != {**old, "enabled": enabled}:
         raise ValueError("holds `enabled` in a place where it cannot be switched; move it to the top of the file")
     return bom + changed
@@ -102,16 +102,6 @@ def _document(text: str) -> tomlkit.TOMLDocument:
         return tomlkit.parse(text.removeprefix(BOM))
     except (TOMLKitError, ValueError) as error:
         raise ValueError(f"is not valid TOML: {error}") from None
-
-
-def _after_first_key(document: tomlkit.TOMLDocument) -> int:
-    """Where the first plain key's line ends; the start of the file where tables come first."""
-    first = next(((key, item) for key, item in document.body if key is not None), None)
-    if first is None or isinstance(first[1], Table | AoT):
-        return 0
-    first[1].trivia.trail += _MARK
-    at = document.as_string().find(_MARK)
-    return max(at, 0)
 
 
 def _is_table(value: JsonValue) -> bool:

@@ -1,7 +1,8 @@
 """TOML text in: limits before a parser sees it, then values, then a record; file, line and field of each problem.
 
 Values come from tomllib, which is nine times as fast as tomlkit; a thousand jobs would else take two seconds of every
-start. tomlkit is asked only where the text itself matters: for the line of a problem and for edits (`toml_edit`).
+start. Lines come from `toml_places`. Whatever a text holds, it is answered within a fifth of a second: the engine
+reads them on its loop.
 """
 
 from __future__ import annotations
@@ -10,15 +11,12 @@ import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import tomlkit
 from pydantic import BaseModel, ValidationError
-from tomlkit.container import Container
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AbstractTable, AoT, Item, Table
 
-from nomaflow.definitions import toml_syntax
+from nomaflow.definitions import toml_places, toml_syntax
 from nomaflow.definitions.problems import Found, LocatedError, Location, Problem, dotted, sentence
 from nomaflow.definitions.record import MAX_INT
 from nomaflow.errors import Detail, InvalidError
@@ -32,8 +30,14 @@ MAX_DEPTH = 32
 """Brackets within brackets; tomllib runs out of stack at some hundreds."""
 MAX_DOTS = 16
 """In one key; a key of 20,000 parts takes tomllib six seconds."""
+MAX_VALUES = 5_000
+"""Keys, tables and list items together; a job of 200 steps that copy tables has some 2,500."""
 MAX_PROBLEMS = 100
 """As many as anybody reads; a file of 50,000 unknown keys has no use for more."""
+
+TOO_MANY_VALUES = (
+    f"has more than {MAX_VALUES:,} keys, tables and list items; long lists belong into a file or table of their own"
+)
 
 _TYPES = {
     "bool_type": "true or false",
@@ -77,7 +81,7 @@ def validate[Model: BaseModel](
     try:
         record = model.model_validate(data)
     except ValidationError as error:
-        record, found = None, list(_found(error, model, data))
+        record, found = None, list(islice(_found(error, model, data), MAX_PROBLEMS))
     else:
         found = []
     known = {location for location, _ in found}
@@ -90,8 +94,8 @@ def validate[Model: BaseModel](
 
 def problems_at(found: Iterable[Found], data: Mapping[str, Any], text: str, file: str) -> tuple[Problem, ...]:
     """Problems at locations, with steps and schedules by their name, in the order of their lines."""
-    found = [(_as_written(location, data), message) for location, message in list(found)[:MAX_PROBLEMS]]
-    lines = _lines(text, [location for location, _ in found]) if found else []
+    found = [(_as_written(location, data), message) for location, message in islice(found, MAX_PROBLEMS)]
+    lines = toml_places.lines(text.removeprefix(BOM), [location for location, _ in found]) if found else []
     problems = (
         Problem(file, message, path=_readable(location, data), line=line)
         for (location, message), line in zip(found, lines, strict=True)
@@ -119,22 +123,36 @@ def _over_limit(text: str, file: str) -> Problem | None:
         return Problem(file, "has half a surrogate pair, which is no character", line=line)
     if size > MAX_BYTES:
         return Problem(file, f"is larger than {MAX_BYTES // 1024} KiB")
-    depth = dots = 0
-    for token in toml_syntax.TOKENS.finditer(text):
-        match token[0]:
+    dots = values = 0
+    in_value = False
+    brackets: list[str] = []
+    for token in toml_syntax.tokens(text):
+        match kind := text[token.start()]:
             case "[" | "{":
-                depth, dots = depth + 1, 0
+                brackets.append(kind)
+                dots, values = 0, values + (in_value and kind == "[")
             case "]" | "}":
-                depth -= 1
+                if brackets:
+                    brackets.pop()
+                if not in_value and not brackets:  # a header; each dot of a key may make a table
+                    values += 1 + dots
             case ".":
                 dots += 1
-            case "=" | "," | "\n":
-                dots = 0
-        if depth > MAX_DEPTH or dots > MAX_DOTS:
-            too_deep = f"has more than {MAX_DEPTH} brackets within each other"
-            too_long = f"has a key of more than {MAX_DOTS} parts"
-            line = text.count("\n", 0, token.start()) + 1
-            return Problem(file, too_deep if depth > MAX_DEPTH else too_long, line=line)
+            case "=":
+                dots, values, in_value = 0, values + 1 + dots, True
+            case ",":
+                dots, values = 0, values + (brackets[-1:] == ["["])
+            case "\n":
+                dots, in_value = 0, in_value and bool(brackets)
+        depth = len(brackets)
+        if depth > MAX_DEPTH or dots > MAX_DOTS or values > MAX_VALUES:
+            if depth > MAX_DEPTH:
+                message = f"has more than {MAX_DEPTH} brackets within each other"
+            elif dots > MAX_DOTS:
+                message = f"has a key of more than {MAX_DOTS} parts"
+            else:
+                message = TOO_MANY_VALUES
+            return Problem(file, message, line=text.count("\n", 0, token.start()) + 1)
     return None
 
 
@@ -213,59 +231,6 @@ def _readable(location: Location, data: Mapping[str, Any]) -> str:
         name = here.get("name") if isinstance(part, int) and isinstance(here, Mapping) else None
         parts.append(name if isinstance(name, str) and name else part)
     return dotted(parts)
-
-
-def _lines(text: str, locations: list[Location]) -> list[int | None]:
-    """Where the locations stand, counted from 1; the nearest place around them that has a line of its own.
-
-    Each item gets a mark before its key; in the rendered text the marks stand on the items' lines. NUL can't stand in
-    TOML, so a mark is never mistaken for text.
-    """
-    try:
-        document = tomlkit.parse(text.removeprefix(BOM))
-    except (TOMLKitError, ValueError):
-        return [None] * len(locations)  # tomllib reads it and tomlkit does not: rare, and the problems are told anyway
-    marks: dict[int, str] = {}
-    chains = []
-    for location in locations:
-        chain = []
-        for item in _items(document, location):
-            if id(item) not in marks:
-                marks[id(item)] = f"\0{len(marks)}\0"
-                item.trivia.indent += marks[id(item)]
-            chain.append(marks[id(item)])
-        chains.append(chain)
-    rendered = document.as_string()
-    starts = ((rendered.find(mark) for mark in reversed(chain)) for chain in chains)
-    return [next((rendered.count("\n", 0, at) + 1 for at in places if at >= 0), None) for places in starts]
-
-
-def _items(document: Container, location: Location) -> Iterator[Item]:
-    """The items on the way to a location, outermost first."""
-    here: Any = document
-    for part in location:
-        here = _child(here, part)
-        if here is None:
-            return
-        if isinstance(here, Item):
-            yield here
-    # `[[steps]]` as a whole, and `[params]` that exists through `[params.period]` alone, begin with their first table.
-    while isinstance(here, AoT) or (isinstance(here, Table) and here.is_super_table()):
-        here = _child(here, 0 if isinstance(here, AoT) else next(iter(here.value), ""))
-        if isinstance(here, Item):
-            yield here
-
-
-def _child(parent: Any, part: int | str) -> Any:
-    if isinstance(parent, AbstractTable):
-        parent = parent.value
-    if isinstance(parent, Container):
-        # Not `parent[part]`, which gives a bare bool without its place.
-        return parent.item(part) if isinstance(part, str) and part in parent else None
-    try:
-        return parent[part]
-    except (KeyError, IndexError, TypeError):
-        return None
 
 
 def dates_as_text(value: Any) -> Any:

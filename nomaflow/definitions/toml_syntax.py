@@ -6,21 +6,37 @@ import re
 from collections.abc import Iterator
 
 TOKENS = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}'
-    r"|'''(?:[^']|'(?!''))*'{3,5}"
+    r'"""(?:[^"\\]|\\.|"(?!""))*+"{3,5}'
+    r"|'''(?:[^']|'(?!''))*+'{3,5}"
     r"|\"\"\"|'''"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'"
-    r"|#[^\n]*"
-    r"|[\[\]{}.,=\n\"']",
+    r'|"(?:[^"\\\n]|\\.)*+"'
+    r"|'[^'\n]*+'"
+    r"|#[^\n]*+"
+    r"|\n(?:[ \t\r\n]|#[^\n]*+)*+"
+    r"|[\[\]{}.,=\"']",
     re.DOTALL,
 )
-"""Strings and comments as wholes, brackets and separators; three quotes or one where they are never closed."""
+"""Strings and comments as wholes, brackets and separators; three quotes or one where they are never closed.
+
+The end of a line is one token with the lines without a statement that follow it.
+"""
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_OPEN_QUOTES = ('"', "'", '"""', "'''")
 _BRACKETS = {"[": "]", "{": "}"}
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _LITERALS = ("true", "false")
+
+
+def tokens(text: str) -> Iterator[re.Match[str]]:
+    """The tokens in their order, up to the first quote that is never closed.
+
+    Each such quote is looked at to the end of the text, so that a text full of them would take minutes.
+    """
+    for token in TOKENS.finditer(text):
+        yield token
+        if token[0] in _OPEN_QUOTES:
+            return
 
 
 def explain(text: str, error: ValueError) -> tuple[str, int | None]:
@@ -124,11 +140,11 @@ def _open_bracket(text: str, end: int) -> int | None:
 
 def _open_quote(text: str, end: int) -> int:
     """Where the first quote is that is never closed."""
-    return next((match.start() for match in _tokens(text, end) if match[0] in ('"', "'", '"""', "'''")), end)
+    return next((match.start() for match in _tokens(text, end) if match[0] in _OPEN_QUOTES), end)
 
 
 def _tokens(text: str, end: int) -> Iterator[re.Match[str]]:
-    for match in TOKENS.finditer(text):
+    for match in tokens(text):
         if match.start() >= end:
             return
         yield match

@@ -14,6 +14,8 @@ from nomaflow.definitions.catalogue import Catalogue
 STEP = '[[steps]]\nname = "A"\ntype = "python"\ncallable = "hello:main"\n'
 GOOD = f'description = "Good."\n{STEP}'
 
+TOO_MANY = "has more than 5,000 keys, tables and list items"
+
 BAD_TEXTS: dict[str, tuple[bytes, str, int | None]] = {
     # what it is: (bytes, part of the message, line)
     "nothing": (b"", "steps is required", None),
@@ -109,7 +111,29 @@ BAD_TEXTS: dict[str, tuple[bytes, str, int | None]] = {
     ),
     "a cron that never fires": (b'[schedule]\ncron = "0 0 31 2 *"\n' + STEP.encode(), "never fires", 2),
     "201 steps": (b"".join(STEP.replace('"A"', f'"A{n}"').encode() for n in range(201)), "at most 200 items", 1),
-    "50,000 unknown keys": (b"".join(b"k%d=1\n" % n for n in range(20_000)), "k0 is not a known key", 1),
+    "4,990 unknown keys": (b"".join(b"k%d=1\n" % n for n in range(4_990)), "k0 is not a known key", 1),
+    "20,000 unknown keys": (b"".join(b"k%d=1\n" % n for n in range(20_000)), TOO_MANY, 5_001),
+    "9,000 dotted keys": (b"".join(b"a.b.c.d.e.f.g.h.i.j%d=1\n" % n for n in range(9_000)), TOO_MANY, 501),
+    "490 dotted keys": (b"".join(b"a.b.c.d.e.f.g.h.i.j%d=1\n" % n for n in range(490)), "a is not a known key", 1),
+    "120,000 tags": (b"\ntags=[" + b"1," * 120_000 + b"]\n" + STEP.encode(), TOO_MANY, 2),
+    "24,000 steps": (b"[[steps]]\n" * 24_000, TOO_MANY, 5_001),
+    "18,000 schedules": (b"[[schedules]]\n" * 18_000, TOO_MANY, 5_001),
+    "25,000 parameters": (b"[params]\n" + b"".join(b"k%d=1\n" % n for n in range(25_000)), TOO_MANY, 5_001),
+    "5,000 tables of 16 parts": (b"".join(b"[a%d%s]\n" % (n, b".b" * 15) for n in range(4_000)), TOO_MANY, 313),
+    "escaped quotes, none closed": (b'x="' + b'\\"' * 120_000, "the quote at column 3 is not closed", 1),
+    "escaped long quotes, none closed": (b'x="""' + b'\\"""' * 60_000, "the quote at column 3 is not closed", 1),
+    "1,500 values that no parameter takes": (
+        b"".join(
+            b'[[schedules]]\nname="s%d"\ncron="@daily"\nparams={%s}\n'
+            % (n, b",".join(b"%s%d=1" % (b"k" * 60, key) for key in range(50)))
+            for n in range(30)
+        )
+        + b"[params]\n"
+        + b"".join(b"%s%d=1\n" % (b"k" * 59, 1000 + n) for n in range(200))
+        + STEP.encode(),
+        "is an unknown parameter",
+        4,
+    ),
 }
 
 
@@ -121,7 +145,7 @@ def test_a_bad_text_is_told_with_its_line_and_hides_no_other(tmp_path: Path, wha
     (tmp_path / "good.toml").write_text(GOOD)
     begun = time.process_time()
     catalogue = Catalogue(tmp_path)
-    assert time.process_time() - begun < 5
+    assert time.process_time() - begun < 1
     bad = catalogue.entry("bad")
     assert bad.job is None
     problem = next((problem for problem in bad.problems if message in str(problem)), None)
