@@ -93,7 +93,7 @@ def held(home: Home) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip()
             raise HomeHeldError(
-                f"another engine (process {holder or 'unknown'}) holds the home {home.path}; "
+                f"another engine (process {holder or 'unknown'}) holds the home {home.path.resolve()}; "
                 f"stop it, or name another home with --home"
             ) from None
         os.truncate(descriptor, 0)

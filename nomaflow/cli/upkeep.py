@@ -65,6 +65,7 @@ def restore(
     """Put a backup's run store into a home without one, and the files of the home that are missing.
 
     The engine must not run. When it starts, no schedule fires for the time between, and everybody signs in again."""
+    from nomaflow.engine.store.restoring import check_restorable
     from nomaflow.engine.store.restoring import restore as put_back
     from nomaflow.home import Home
     from nomaflow.serve import held
@@ -73,12 +74,17 @@ def restore(
     named = place.state_dir / "backups" / backup
     source = named if "/" not in backup and named.is_dir() else Path(backup)
     with _sentences():
+        if not place.state_dir.exists():
+            # The lock makes the folders: what is refused leaves none behind.
+            check_restorable(source)
         home.mkdir(parents=True, exist_ok=True)
         with held(place):
             done = put_back(place, source, utc_now, may_replace=replace)
     typer.echo(f"{home.resolve()} has the run store of {source}: {count(done.runs, 'runs')}")
     if done.kept_in is not None:
         typer.echo(f"what was there is in {done.kept_in}")
+    if done.backups_aside:
+        typer.echo(f"backups of what came later are there too: {', '.join(done.backups_aside)}")
     if done.written:
         typer.echo(f"written, since they were missing: {', '.join(done.written)}")
     if done.other:

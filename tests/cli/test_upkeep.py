@@ -84,6 +84,58 @@ def test_what_is_no_backup_is_not_restored(home: Home, capsys: pytest.CaptureFix
     assert main(["backup", "--home", str(home.path / "jobs")]) == 2
 
 
+def test_a_backup_that_is_refused_leaves_no_home_behind(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether there is none, it is damaged, or a newer program wrote it."""
+    main(["backup", "--home", str(home.path)])
+    [made] = (home.state_dir / "backups").iterdir()
+    new = tmp_path / "new"
+
+    def refused(backup: str) -> str:
+        capsys.readouterr()
+        assert main(["restore", backup, "--home", str(new)]) == 2
+        assert not new.exists()
+        return capsys.readouterr().err
+
+    assert "nope is no backup" in refused("nope")
+    manifest = json.loads((made / "manifest.json").read_text())
+    (made / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 99}))
+    assert "schema version 99" in refused(str(made))
+    flip(made / "runs.duckdb", 5)
+    assert "is not what was written" in refused(str(made))
+
+
+def test_a_restore_names_the_newer_backups_that_it_puts_aside(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are in the quarantine: what they know of has not happened in the restored store."""
+    main(["backup", "--home", str(home.path)])
+    [first] = (home.state_dir / "backups").iterdir()
+    kept = first.rename(first.with_name("kept"))
+    store = opened(home.state_dir)
+    add_events(store, 2)
+    store.close()
+    main(["backup", "--home", str(home.path)])
+    [newer] = set((home.state_dir / "backups").iterdir()) - {kept}
+    capsys.readouterr()
+    assert main(["restore", "kept", "--home", str(home.path), "--replace"]) == 0
+    assert f"backups of what came later are there too: {newer.name}\n" in capsys.readouterr().out
+
+
+def test_a_home_is_named_in_full(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is told of the home `.`."""
+    monkeypatch.chdir(home.path)
+    main(["backup"])
+    [made] = (home.state_dir / "backups").iterdir()
+    capsys.readouterr()
+    assert main(["restore", made.name]) == 2
+    assert f"{home.path.resolve()} has a run store already" in capsys.readouterr().err
+    with held(home):
+        assert main(["restore", made.name, "--replace"]) == 75
+    assert f"holds the home {home.path.resolve()};" in capsys.readouterr().err
+
+
 def test_nothing_is_restored_under_an_engine(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     """75, as for a second engine."""
     main(["backup", "--home", str(home.path)])

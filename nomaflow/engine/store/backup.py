@@ -95,7 +95,7 @@ def make(home: Home, now: Callable[[], datetime]) -> BackupInfo:
     """
     files = StoreFiles(home.store_file)
     if not files.database.exists():
-        raise StoreError(f"{home.path} has no run store yet: there is nothing to back up")
+        raise StoreError(f"{home.path.resolve()} has no run store yet: there is nothing to back up")
     created_at = now()
     place = new_folder(files.backups, created_at)
     making = place.with_name(f"{place.name}.tmp")

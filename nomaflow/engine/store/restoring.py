@@ -32,14 +32,29 @@ for those that they have."""
 
 @dataclass(frozen=True)
 class Restored:
-    """What was done. `kept_in` holds what was there before; `written` files of the home were missing, `other` ones are
-    not as they were in the backup and were left alone."""
+    """What was done. `kept_in` holds what was there before, also the newer `backups_aside`; `written` files of the home
+    were missing, `other` ones are not as they were in the backup and were left alone."""
 
     runs: int
     seq: int
     kept_in: Path | None
+    backups_aside: list[str]
     written: list[str]
     other: list[str]
+
+
+def check_restorable(backup: Path) -> None:
+    """See that a backup is whole and of a version that this program knows.
+
+    Raises:
+        StoreError: it is not.
+    """
+    manifest = check(backup)
+    if manifest["schema_version"] > SCHEMA_VERSION:
+        raise StoreError(
+            f"the backup has schema version {manifest['schema_version']} and this program knows {SCHEMA_VERSION}; "
+            f"restore it with the program that wrote it, or a newer one"
+        )
 
 
 def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replace: bool) -> Restored:
@@ -57,17 +72,13 @@ def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replac
     Raises:
         StoreError: the backup is damaged, or there is a store; nothing was changed.
     """
+    check_restorable(backup)
     home.make_state_dir()
     files = StoreFiles(home.store_file)
-    manifest = check(backup)
     if files.database.exists() and not may_replace:
         raise StoreError(
-            f"{home.path} has a run store already; with --replace it goes into the quarantine, or name another home"
-        )
-    if manifest["schema_version"] > SCHEMA_VERSION:
-        raise StoreError(
-            f"the backup has schema version {manifest['schema_version']} and this program knows {SCHEMA_VERSION}; "
-            f"restore it with the program that wrote it, or a newer one"
+            f"{home.path.resolve()} has a run store already; "
+            f"with --replace it goes into the quarantine, or name another home"
         )
     made = files.workshop / "restored" / files.database.name
     shutil.rmtree(made.parent, ignore_errors=True)
@@ -77,7 +88,7 @@ def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replac
         runs, seq = _read_and_marked(made, now())
     except duckdb.Error as error:
         raise StoreError(f"the backup {backup} does not open: {error}") from None
-    kept_in = _set_aside(files, seq, now)
+    kept_in, backups_aside = _set_aside(files, seq, now)
     # Before the store is there: a mark that is too low hides a loss, one that is too high invents one.
     files.mark.unlink(missing_ok=True)
     Mark(files.mark, seq).close()
@@ -86,7 +97,7 @@ def restore(home: Home, backup: Path, now: Callable[[], datetime], *, may_replac
     sync_folder(files.folder)
     shutil.rmtree(files.workshop)
     written, other = _home_files(home, backup)
-    return Restored(runs, seq, kept_in, written, other)
+    return Restored(runs, seq, kept_in, backups_aside, written, other)
 
 
 def _read_and_marked(database: Path, restored_at: datetime) -> tuple[int, int]:
@@ -104,20 +115,20 @@ def _read_and_marked(database: Path, restored_at: datetime) -> tuple[int, int]:
     return read[0]
 
 
-def _set_aside(files: StoreFiles, seq: int, now: Callable[[], datetime]) -> Path | None:
+def _set_aside(files: StoreFiles, seq: int, now: Callable[[], datetime]) -> tuple[Path | None, list[str]]:
     """Keep what is there in the quarantine. So is what a later mending could take for the restored store's: the copy
-    from before the last checkpoint, and backups of what happened after event `seq`."""
+    from before the last checkpoint, and backups of what happened after event `seq`, whose names are given back."""
     there = [path for path in (files.database, files.wal, files.mark, files.lost) if path.exists()]
-    moved = [files.before_checkpoint] if files.before_checkpoint.exists() else []
-    moved += [Path(backup.path) for backup in backups(files) if backup.seq > seq]
+    newer = [Path(backup.path) for backup in backups(files) if backup.seq > seq]
+    moved = [*([files.before_checkpoint] if files.before_checkpoint.exists() else []), *newer]
     if not there and not moved:
-        return None
+        return None, []
     kept_in = new_folder(files.quarantine, now())
     keep(there, kept_in)
     for folder in moved:
         folder.rename(kept_in / folder.name)
         sync_folder(folder.parent)
-    return kept_in
+    return kept_in, [folder.name for folder in newer]
 
 
 def _home_files(home: Home, backup: Path) -> tuple[list[str], list[str]]:
