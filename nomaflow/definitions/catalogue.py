@@ -318,7 +318,7 @@ def text_of(values: Mapping[str, JsonValue]) -> str:
     """A job that was given as values, as text to create or save.
 
     Raises:
-        InvalidError: there are more values than a text may hold.
+        InvalidError: there are more values than a text may hold, or a null in a list.
     """
     waiting: list[JsonValue] = [dict(values)]
     count = -1
@@ -328,7 +328,10 @@ def text_of(values: Mapping[str, JsonValue]) -> str:
         if count > toml_source.MAX_VALUES:
             raise InvalidError(f"the job {toml_source.TOO_MANY_VALUES}")
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return toml_edit.job_text(values)
+    try:
+        return toml_edit.job_text(values)
+    except ValueError as error:
+        raise InvalidError(f"the job {error}") from None
 
 
 def _stamp(path: Path) -> Stamp | None:

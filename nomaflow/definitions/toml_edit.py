@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tomlkit
 from pydantic import JsonValue
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Item, Table
 
 from nomaflow.definitions.toml_places import places
 from nomaflow.definitions.toml_source import BOM
@@ -78,12 +77,13 @@ def set_text(text: str, path: tuple[str, ...], value: str) -> str:
 
 
 def job_text(values: Mapping[str, JsonValue]) -> str:
-    """A job given as values, as a new file's text: plain keys first, tables after them. Nulls are left out."""
-    document = tomlkit.document()
-    values = {key: value for key, value in values.items() if value is not None and key != "id"}
-    for key in sorted(values, key=lambda key: _is_table(values[key])):
-        document.append(key, _item(values[key], inline=False))
-    return tomlkit.dumps(document)
+    """A job given as values, as a new file's text: plain keys first, tables after them. Nulls are left out.
+
+    Raises:
+        ValueError: a list holds a null; the rest of a sentence.
+    """
+    given = {key: value for key, value in values.items() if key != "id"}
+    return "".join(f"{line}\n" for line in _lines(given, "")).removeprefix("\n")
 
 
 def newline(text: str) -> str:
@@ -104,43 +104,44 @@ def _document(text: str) -> tomlkit.TOMLDocument:
         raise ValueError(f"is not valid TOML: {error}") from None
 
 
-def _is_table(value: JsonValue) -> bool:
-    return isinstance(value, dict) or _is_table_list(value)
+def _lines(values: Mapping[str, JsonValue], table: str) -> Iterator[str]:
+    """The keys of a table, then the tables below it. tomlkit writes the words; its tables get slow as they grow."""
+    opens = _is_table if not table else _opens_table
+    known = {key: value for key, value in values.items() if value is not None}
+    for key, value in known.items():
+        if not opens(key, value):
+            yield f"{_key(key)} = {_inline(value)}"
+    for key, value in known.items():
+        if opens(key, value):
+            name = f"{table}.{_key(key)}" if table else _key(key)
+            for item in value if isinstance(value, list) else [value]:
+                assert isinstance(item, dict)
+                yield from ("", f"[[{name}]]" if isinstance(value, list) else f"[{name}]")
+                yield from _lines(item, name)
 
 
-def _is_table_list(value: JsonValue) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
-
-
-def _item(value: JsonValue, *, inline: bool) -> Item:
-    if isinstance(value, dict):
-        return _table(value, inline=inline)
-    if isinstance(value, list) and _is_table_list(value) and not inline:
-        tables = tomlkit.aot()
-        for item in value:
-            assert isinstance(item, dict)
-            table = _table(item, inline=False)
-            assert isinstance(table, Table)
-            tables.append(table)
-        return tables
-    if isinstance(value, list):
-        array = tomlkit.array()
-        for item in value:
-            array.append(_item(item, inline=True))
-        return array
-    if isinstance(value, str) and "\n" in value:
-        return tomlkit.string(value, multiline=True)
-    return tomlkit.item(value)
-
-
-def _table(values: Mapping[str, JsonValue], *, inline: bool) -> Item:
-    table = tomlkit.inline_table() if inline else tomlkit.table()
-    values = {key: value for key, value in values.items() if value is not None}
-    for key in sorted(values, key=lambda key: _opens_table(key, values[key])):
-        table.append(key, _item(values[key], inline=inline or not _opens_table(key, values[key])))
-    return table
+def _is_table(_: str, value: JsonValue) -> bool:
+    is_list_of_tables = isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+    return isinstance(value, dict) or is_list_of_tables
 
 
 def _opens_table(key: str, value: JsonValue) -> bool:
     """Whether a value reads better under a header of its own than in braces on one line."""
     return key in ("params", "op_kwargs", "steps") and isinstance(value, dict) and bool(value)
+
+
+def _key(key: str) -> str:
+    return tomlkit.key(key).as_string()
+
+
+def _inline(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        known = (f"{_key(key)} = {_inline(item)}" for key, item in value.items() if item is not None)
+        return "{" + ", ".join(known) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if value is None:
+        raise ValueError("has a null in a list, which TOML cannot hold; leave it out")
+    if isinstance(value, str) and "\n" in value and "\r" not in value:  # \r\n is read back as \n
+        return tomlkit.string(value, multiline=True).as_string()
+    return tomlkit.item(value).as_string()

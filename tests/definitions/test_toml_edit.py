@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from nomaflow.definitions import toml_edit
-from nomaflow.definitions.catalogue import parse
+from nomaflow.definitions.catalogue import parse, text_of
+from nomaflow.definitions.toml_source import MAX_VALUES
+from nomaflow.errors import InvalidError
 
 STEP = '[[steps]]\nname = "A"\ntype = "python"\ncallable = "hello:main"\n'
 
@@ -147,3 +149,45 @@ def test_values_become_a_job_that_reads_well() -> None:
     assert 'source = {connector = "a", table = "t"}' in text
     assert "[steps.op_kwargs]" in text
     assert text.startswith('description = "Copy."\n')
+
+
+_words = st.sampled_from(["params", "op_kwargs", "steps", "a", "b c", 'q"', "x.y", "", "é"]) | st.text(
+    st.characters(codec="utf-8"), max_size=4
+)
+_json = st.recursive(
+    st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | _words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_words, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(_words.filter(lambda key: key != "id"), _json | st.sampled_from(["a\r\nb", '"""\n']), max_size=4)
+)
+def test_values_are_read_back_as_they_were_given(values: dict[str, JsonValue]) -> None:
+    """Whatever the keys and texts hold, the file says the same."""
+    assert tomllib.loads(toml_edit.job_text(values)) == values
+
+
+@pytest.mark.parametrize("values", [{"tags": [None]}, {"tags": [1] * MAX_VALUES}, {"a": [{"b": {}}] * MAX_VALUES}])
+def test_values_that_no_text_can_hold_are_refused(values: dict[str, JsonValue]) -> None:
+    """A sentence, before a text is made of them."""
+    with pytest.raises(InvalidError, match="the job has "):
+        text_of(values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"en\\u0061bled" = true\n',
+        "retry.attempts = 2\nenabled=true # x\n",
+        "tags = [\n'enabled = true',\n]\r\n",
+        "retry . attempts = 2",
+    ],
+)
+def test_a_toggle_finds_the_key_however_it_is_written(text: str) -> None:
+    """Escapes, dots and lists over lines too; and back again."""
+    off = toml_edit.set_enabled(text, False)
+    assert tomllib.loads(off) == {**tomllib.loads(text), "enabled": False}
+    assert tomllib.loads(toml_edit.set_enabled(off, True)) == {**tomllib.loads(text), "enabled": True}
+    toml_edit.check_editable(text)
