@@ -42,7 +42,7 @@ def how_canceled(run: Run) -> str:
     took = f"{seconds:.2f} s" if seconds < 10 else duration(seconds)
     # The request may come when the step has done its work.
     word = "canceled" if run.state == "CANCELED" else f"{run.state}, not canceled,"
-    return f"{run.id} of {run.job_id} {word} after {took}: {_last_rung(receipt)}"
+    return f"{run.id} of {run.job_id} {word} after {took}: {_last_rung(receipt, run.steps)}"
 
 
 def which_fire(run: Run) -> str:
@@ -54,9 +54,13 @@ def which_fire(run: Run) -> str:
     return f"{local_time(run.scheduled_at)}{which}{late}"
 
 
-def _last_rung(receipt: Receipt) -> str:
+def _last_rung(receipt: Receipt, steps: list[StepRun]) -> str:
     if not receipt.rungs:
-        return "no step ran"
+        last = next((step for step in reversed(steps) if step.attempt), None)
+        if last is None:
+            return "no step ran"
+        times = {1: "once", 2: "twice"}.get(last.attempt, f"{last.attempt} times")
+        return f"no step was going on; {last.name} had run {times}"
     rung = receipt.rungs[-1].rung
     return "the step ended by itself" if rung == "soft cancel" else f"killed by {rung}"
 

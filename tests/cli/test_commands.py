@@ -12,7 +12,7 @@ import pytest
 from nomaflow.cli import main
 from nomaflow.cli.details import how_canceled
 from nomaflow.client import Client
-from nomaflow.wire import Plan, Receipt, Run, Rung, RunState
+from nomaflow.wire import Plan, Receipt, Run, Rung, RunState, StepRun, StepState
 from tests.client.home import LOAD, Running, running
 from tests.fakes.scripts import fail, hang, ok
 
@@ -224,6 +224,37 @@ def test_the_last_rung_is_how_a_run_was_canceled(rungs: list[str], seconds: floa
         receipt=Receipt(requested_at=asked, requested_by="cli:ana", rungs=ladder),
     )
     assert how_canceled(run) == f"run_1 of load {how}"
+
+
+@pytest.mark.parametrize(
+    ("tries", "how"),
+    [
+        ([0, 0], "no step ran"),
+        ([1, 0], "no step was going on; s1 had run once"),
+        ([1, 2], "no step was going on; s2 had run twice"),
+        ([4, 0], "no step was going on; s1 had run 4 times"),
+    ],
+)
+def test_a_cancel_between_two_tries_says_what_had_run(tries: list[int], how: str) -> None:
+    """Also where a later engine made the cancel: the tries of the steps are on record."""
+    asked = datetime(2026, 1, 31, tzinfo=UTC)
+    states = [StepState.CANCELED if tried else StepState.PENDING for tried in tries]
+    run = Run(
+        id="run_1",
+        job_id="load",
+        state=RunState.CANCELED,
+        queued_at=asked,
+        finished_at=asked,
+        triggered_by="cli:ana",
+        via="api",
+        plan=Plan(log_level="INFO", steps=[]),
+        steps=[
+            StepRun(name=f"s{number}", type="shell", state=state, attempt=tried)
+            for number, (state, tried) in enumerate(zip(states, tries, strict=True), 1)
+        ],
+        receipt=Receipt(requested_at=asked, requested_by="cli:ana"),
+    )
+    assert how_canceled(run) == f"run_1 of load canceled after 0.00 s: {how}"
 
 
 def test_a_run_is_shown_with_its_steps_and_values(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
