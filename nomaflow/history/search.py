@@ -144,6 +144,8 @@ def _run_term(term: WrittenTerm, clock: _Clock) -> Term:
         return _param(term, key)
     if key not in _MEASURES:
         hint = f"; write {key}:{_shown(term.values[0])}" if key in _RUN_KEYS else "; dur, late and rows can"
+        if (meant := _OTHER_KEYS.get(key)) in _MEASURES:
+            hint = f"; did you mean {meant}{term.operator}{_shown(term.values[0])}?"
         raise problem(f'"{term.name}" can\'t be compared', term.position, hint)
     return _measure(term, key)
 
@@ -239,9 +241,16 @@ def _param(term: WrittenTerm, key: str) -> Param:
     is_marked = key.startswith(_MARK)
     if not is_marked and (key in _RUN_KEYS or key in _MEASURES):
         value = _shown(term.values[0])
-        instead = f"{key}>{value}" if key in _MEASURES else f"{'-' if term.operator == '!=' else ''}{key}:{value}"
+        instead = (
+            f"{key}>{value.lstrip('<>=')}"
+            if key in _MEASURES
+            else f"{'-' if term.operator == '!=' else ''}{key}:{value}"
+        )
         hint = f"; write {instead}, or {_MARK}{term.name}{term.operator}{value} for the parameter {term.name}"
         raise problem(f"{key}{term.operator} would look for a parameter", term.position, hint)
+    meant, first = _OTHER_KEYS.get(key), term.values[0]
+    if meant in _MEASURES and not first.is_quoted and first.text.startswith(("<", ">")):
+        raise problem(f'unknown key "{term.name[:80]}"', term.position, f"; did you mean {meant}{_shown(first)}?")
     name = term.name[len(_MARK) :] if is_marked else term.name
     if not name:
         raise problem(f"there is no name behind {term.name}", term.position)
