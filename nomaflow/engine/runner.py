@@ -17,7 +17,7 @@ import trio
 
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.engine import retry
-from nomaflow.engine.active import ActiveRun
+from nomaflow.engine.active import WAITS, ActiveRun
 from nomaflow.engine.attempt import Attempt, Outcome, Surroundings
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop, prove
@@ -285,7 +285,7 @@ class Runner:
 
         Returns the outcome of the step where the run was stopped instead.
         """
-        active.run.wait_reason = f"waits for its next try at {iso(due_at)}"
+        active.run.wait_reason = f"{WAITS} at {iso(due_at)}"
         await active.tell_waiting()
         self._capacity.release(active, keeps_locks=True)
         with active.undisturbed(max((due_at - active.now()).total_seconds(), 0)):

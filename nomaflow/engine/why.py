@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from nomaflow.definitions.catalogue import Entry
-from nomaflow.engine.active import ActiveRun
+from nomaflow.engine.active import WAITS, ActiveRun
 from nomaflow.engine.change import PauseRow
 from nomaflow.engine.model import Slot
 from nomaflow.engine.timetable import Watched
@@ -44,6 +44,9 @@ def why(
     if active:
         run = active[0].run
         waits = active[0].wait_reason
+        if waits is not None and waits.startswith(f"{WAITS} at "):
+            zones = [each.cron.timezone for each, _ in watched if each.row.name == run.schedule]
+            waits = _next_try(waits, now, zones[0] if zones else timezone)
         more = f", and {len(active) - 1} more of its runs wait or go" if len(active) > 1 else ""
         return Why(why=f"{run.id} is {run.state}" + (f": it {waits}" if waits else "") + more, action="cancel")
     if entry.problems:
@@ -60,6 +63,13 @@ def why(
     if held is not None:
         return Why(why=f"no schedule fires now: {held}", action="run")
     return Why(why=_next_fire(now, watched, next_fires) + _newest_fire(last_slot, watched, timezone), action="run")
+
+
+def _next_try(waits: str, now: datetime, timezone: str) -> str:
+    """The same wait as people of a zone read it; the day is said where it is another one."""
+    zone = ZoneInfo(timezone)
+    due = datetime.fromisoformat(waits.removeprefix(f"{WAITS} at ")).astimezone(zone)
+    return f"{WAITS} at {due:%H:%M:%S}" if due.date() == now.astimezone(zone).date() else f"{WAITS} at {due:%F %T}"
 
 
 def local(instant: datetime, timezone: str) -> str:

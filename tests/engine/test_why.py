@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,6 +47,29 @@ async def test_a_job_in_flight(autojump_clock: Clock, tmp_path: Path) -> None:
         await trio.sleep(1)
         assert here.jobs.why("a").why == f"{a.id} is RUNNING"
         assert here.jobs.why("b").why == f"{b.id} is QUEUED: it waits for the lock x, which {a.id} of a has"
+
+
+async def test_a_wait_for_the_next_try_is_told_in_local_time(autojump_clock: Clock, tmp_path: Path) -> None:
+    """That of the schedule that fired the run, else of the home; with the date where it is not today's."""
+
+    def retried(seconds: int, cron: str | None = None) -> str:
+        wait = f"[retry]\nattempts = 3\nbase_seconds = {seconds}\nmax_seconds = {seconds}\n"
+        return job("fail", cron, more=wait, schedule='timezone = "Asia/Kolkata"')
+
+    fired = tmp_path / "fired"
+    fired.mkdir()
+    async with clockwork(fired, {"a": retried(600, "31 7 * * *")}, settings=SETTINGS) as here:
+        await here.until(here.at("2:02"))
+        assert re.search(r"it waits for its next try at 07:[34]\d:\d\d$", here.jobs.why("a").why)
+    async with clockwork(tmp_path, {"a": retried(600), "b": retried(86_400)}, settings=SETTINGS) as here:
+        run = await here.launch("a")
+        await trio.sleep(1)
+        waits = r" is RUNNING: it waits for its next try at "
+        assert re.fullmatch(run.id + waits + r"03:\d\d:\d\d", here.jobs.why("a").why)
+        await here.until(here.at("12:00"))
+        run = await here.launch("b")
+        await trio.sleep(1)
+        assert re.fullmatch(run.id + waits + r"2026-03-02 \d\d:\d\d:\d\d", here.jobs.why("b").why)
 
 
 async def test_a_job_with_a_problem(autojump_clock: Clock, tmp_path: Path) -> None:
