@@ -157,7 +157,8 @@ async def _serve_store(
     catalogue = Catalogue(home.jobs_dir, settings)
     interrupted, left = sorted_out(store, catalogue, seams)
     if interrupted:
-        log.warning("%d runs of an earlier engine were interrupted", interrupted)
+        were = "run of an earlier engine was" if interrupted == 1 else "runs of an earlier engine were"
+        log.warning("%d %s interrupted", interrupted, were)
     if store.lost is None:
         store.forget(keys_before=seams.now() - KEYS_KEPT, sessions_before=seams.now() - timedelta(days=1))
     async with _recorder(store) as (recorder, feed), trio.open_nursery() as runs_nursery:
@@ -244,7 +245,8 @@ def _sweep(home: Home) -> None:
     """End what an engine that was killed has left behind, before anything is said of its runs."""
     swept = sweep(mark_of(home.path))
     if swept.found:
-        log.warning("ended %d worker processes of an engine that was killed", len(swept.found))
+        processes = "process" if len(swept.found) == 1 else "processes"
+        log.warning("ended %d worker %s of an engine that was killed", len(swept.found), processes)
     if swept.left:
         log.error("processes %s of an engine that was killed cannot be ended", ", ".join(map(str, swept.left)))
 
