@@ -175,7 +175,9 @@ def skip(
     token: Token = None,
     home: HomeFolder = Path(),
 ) -> None:
-    """Leave out one fire of a job's schedule: its next one, or the one at a time."""
+    """Leave out one fire of a job's schedule: its next one, or the one at a time.
+
+    The next one is the first that is not left out yet: called twice, it leaves out the next two."""
     if following and fire is not None:
         raise InvalidError("--next and --at exclude each other")
     now = utc_now()
