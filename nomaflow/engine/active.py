@@ -31,7 +31,8 @@ class ActiveRun:
 
     `acceptance` is the change that made it: no step begins before that is on disk. `unrecorded` is a change that the
     store may not have taken, for the run's end to take along. `stop` is a request to stop the run,
-    `stop_of_step` the one that is ending a step now, which may be its timeout. From `is_ending` on nothing changes any
+    `canceling_ticket` the change that puts it on record, `stop_of_step` the one that is ending a step now, which may be
+    its timeout. From `is_ending` on nothing changes any
     more how the run ends. `obstacle` says what the run waits for while it does, and `tell` passes that on to followers.
     `goes_on` is the wait in which an earlier engine left it. One that `is_parked` stays as the store has it: this
     engine stops, and the next one goes on with it.
@@ -52,6 +53,7 @@ class ActiveRun:
     unrecorded: Change = field(default_factory=Change)
     is_ending: bool = False
     stop: Stop | None = None
+    canceling_ticket: Ticket | None = None
     stop_of_step: Stop | None = None
     stop_asked: trio.Event = field(default_factory=trio.Event)
     _scope: trio.CancelScope | None = None

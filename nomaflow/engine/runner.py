@@ -125,6 +125,8 @@ class Runner:
         if active.stop is not None:
             if stop.force:
                 active.stop.hurry()
+            if active.canceling_ticket is not None:
+                await active.canceling_ticket.wait_durable()
             return
         if active.stop_of_step is not None:
             active.stop_of_step.adopt(stop)
@@ -134,7 +136,9 @@ class Runner:
             if stop.kind == "cancel":
                 self._say.line(active, f"cancel requested by {stop.by}" + (f": {stop.reason}" if stop.reason else ""))
                 if active.run.state is RunState.RUNNING:
-                    await self._around.recorder.record(active.canceling(stop), active.acceptance)
+                    ticket = self._around.recorder.submit(active.canceling(stop), active.acceptance)
+                    active.canceling_ticket = ticket
+                    await ticket.wait_durable()
         finally:
             # Also when that cannot be recorded: whoever asks for a stop gets it.
             active.ask_to_stop()
