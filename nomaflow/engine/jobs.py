@@ -17,6 +17,7 @@ from nomaflow.engine.board import Board
 from nomaflow.engine.change import Change, Happened, PauseRow
 from nomaflow.engine.door import Door
 from nomaflow.engine.model import Actor, InForce
+from nomaflow.engine.owed import Owed
 from nomaflow.engine.pauses import Pauses
 from nomaflow.engine.ports import Policy
 from nomaflow.engine.recorder import Recorder
@@ -63,7 +64,8 @@ class Jobs:
     ) -> None:
         self.catalogue, self.rights = catalogue, Rights(policy)
         self._in_force = in_force
-        self._home, self._runner, self._board, self._recorder = home, runner, board, recorder
+        self._home, self._runner, self._board = home, runner, board
+        self.owed = Owed(recorder, timetable, pauses)
         self._seams, self._door, self._timetable, self._pauses = seams, door, timetable, pauses
         self._not_ready, self._held = not_ready, held
         self._on_settings, self._on_schedules = on_settings, on_schedules
@@ -157,7 +159,7 @@ class Jobs:
             try:
                 await self.set_enabled(pause.job_id, toggle, Actor("", "engine"))
             except NotFoundError:
-                self._recorder.submit(self._pauses.end(pause.job_id))
+                self.owed.hand_in(self._pauses.end(pause.job_id))
             except NomaflowError as error:
                 # Its file has a problem, or the disk takes nothing: both are mended some time.
                 log.error("the pause of %s cannot end yet: %s", pause.job_id, error)
@@ -184,7 +186,7 @@ class Jobs:
             await self._changed(job_id, "reloaded", actor, entry=entries[job_id])
         for job_id in changes.removed:
             await self._changed(job_id, "removed", actor, tags=tags[job_id])
-        await self._recorder.record(self.watch_all())  # the home's zone may be another one
+        await self.owed.hand_in(self.watch_all()).wait_durable()  # the home's zone may be another one
         return ReloadResult(
             added=list(changes.added),
             changed=list(changes.changed),
@@ -215,7 +217,7 @@ class Jobs:
             change = self._sync(entry)
             event = Happened(self._seams.now(), "job", job_id, state="reloaded", who="engine", record=self._card(entry))
             change.events.append(event)
-            self._recorder.submit(change)
+            self.owed.hand_in(change)
         return entry
 
     def resolve(self, entry: Entry, launch: Launch) -> Plan:
@@ -364,7 +366,7 @@ class Jobs:
             gone_tags=tuple(tags),
         )
         change.events.append(event)
-        await self._recorder.record(change)
+        await self.owed.hand_in(change).wait_durable()
 
 
 def _text(change: JobChange) -> str:

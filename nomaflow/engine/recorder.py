@@ -61,6 +61,11 @@ class Ticket:
         self.error: Exception | None = None
         self._done = trio.Event()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known how it went."""
+        return self._done.is_set()
+
     async def settled(self) -> None:
         """Return when it is known how it went; `error` says it."""
         await self._done.wait()

@@ -118,6 +118,7 @@ class Scheduler:
             if self._not_ready() or self.held() is not None:
                 await trio.sleep(HOLD_SECONDS)
                 continue
+            await self._jobs.owed.settle()
             await self._jobs.end_pauses()
             await self._fire_due()
             with trio.move_on_after(self._seconds_to_wait()):
@@ -175,6 +176,7 @@ class Scheduler:
                 self._timetable.skip(skip)
             for active in started:
                 self._door.was_not_recorded(active)
+            self._jobs.owed.keep(ticket)  # with the jobs that were found to be gone
 
     def _entry(self, due: Watched, change: Change) -> Entry | None:
         """The job's file as it is now; a job whose file is gone is watched no longer."""

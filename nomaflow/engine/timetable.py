@@ -86,6 +86,10 @@ class Timetable:
         """The jobs whose schedules are known."""
         return {job_id for job_id, _ in self._rows}
 
+    def rows(self) -> list[ScheduleRow]:
+        """Every schedule as it is to be on record."""
+        return list(self._rows.values())
+
     def all(self) -> list[Watched]:
         """Every schedule, those that are off too, by job and name."""
         return [self._watched[place] for place in sorted(self._watched)]

@@ -22,6 +22,7 @@ from nomaflow.engine.feed import Feed
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import InForce
 from nomaflow.engine.pauses import Pauses
+from nomaflow.engine.recorder import Ticket
 from nomaflow.engine.replays import Replays
 from nomaflow.engine.schedules import Schedules
 from nomaflow.engine.timetable import Timetable
@@ -219,9 +220,12 @@ class Teller:
         """Tell the events of the change."""
         self.submit(change)
 
-    def submit(self, change: Change) -> None:
+    def submit(self, change: Change, needs: Ticket | None = None) -> Ticket:
         """The same without waiting; here nothing waits."""
         self._feed.publish(change.events)
+        ticket = Ticket(change)
+        ticket.settle()
+        return ticket
 
 
 def _made_home(folder: Path, jobs: Mapping[str, str], settings: str) -> tuple[Home, Settings]:
