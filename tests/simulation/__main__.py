@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 from tests.simulation.checks import breaches
-from tests.simulation.simulate import simulate
+from tests.simulation.seeds import worlds
 
 
 def _say(text: str) -> None:
@@ -24,13 +24,12 @@ def main() -> int:
     end = given.first + 1 if given.end is None else given.end
     happened: Counter[str] = Counter()
     began, broken = time.perf_counter(), 0
-    for seed in range(given.first, end):
-        evidence = simulate(seed)
+    for evidence in worlds(range(given.first, end)):
         happened += evidence.sometimes
         found = list(breaches(evidence))
         broken += bool(found)
         for sentence in found:
-            _say(f"{seed}: {sentence}")
+            _say(f"{evidence.seed}: {sentence}")
     for what, count in sorted(happened.items()):
         _say(f"{count:6} {what}")
     seconds = time.perf_counter() - began

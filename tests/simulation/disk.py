@@ -20,6 +20,9 @@ STATE = RUN_CHANGES.index("state")
 REOPEN_SECONDS = 30.0
 """The engine waits between its tries to open a broken store; so long it may be later than it could be."""
 
+MOST_KEYS = 20
+"""A world in which so many commits are refused for their keys is no use any more."""
+
 SLOW_SECONDS = 1.0
 """A commit that takes longer is told as trouble: nobody can say what waited for it."""
 
@@ -77,6 +80,7 @@ class Disk:
     reopens_in: float = 0
     broken_until: float = 0
     slow_until: float = 0
+    refused_often: trio.Event = field(default_factory=trio.Event)
     crash_points: list[CrashPoint] = field(default_factory=list)
 
     def latency(self) -> float:
@@ -119,6 +123,8 @@ class SimulatedStore(MemoryStore):
             super().commit(changes, log_rows)
         except KeyTakenError as error:
             self._disk.evidence.keys_taken.append(f"{trio.current_time():.3f}: {error}")
+            if len(self._disk.evidence.keys_taken) >= MOST_KEYS:
+                self._disk.refused_often.set()
             raise
         if point is not None:
             self._crash(point.seconds if point.when == "later" else 0)

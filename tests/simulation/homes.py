@@ -49,10 +49,10 @@ class Pace:
 
 
 PACES = [
-    Pace("dense", 0.6 * HOUR, SECONDS + MINUTES, (0, 0.4, 2, 15, 50), ("0", "2m", "5m", "1h"), (0, 2, 20)),
+    Pace("dense", 0.5 * HOUR, SECONDS + MINUTES, (0, 0.4, 2, 15, 50), ("0", "2m", "5m", "1h"), (0, 2, 20)),
     Pace("hours", 5 * HOUR, MINUTES[2:] + QUARTERS + HOURS, (0, 2, 30, 200, 900), ("0", "10m", "1h"), (1, 30, 200)),
     Pace("day", 1.5 * DAY, HOURS + DAYS, (0, 5, 100, 2000), ("0", "1h", "5h"), (1, 60, 600), 300),
-    Pace("week", 8 * DAY, DAYS + RARELY + HOURS[3:], (0, 60, 1500, 9000), ("0", "1h", "1d", "3d"), (60, 600), 900),
+    Pace("week", 8 * DAY, DAYS + RARELY + HOURS[4:], (0, 60, 1500, 9000), ("0", "1h", "1d", "3d"), (60, 600), 900),
 ]
 
 
@@ -165,7 +165,7 @@ def home(draw: random.Random) -> HomeSpec:
         grace_seconds=draw.choice([0, 3, 10]),
         drain_seconds=draw.choice([0, 5, 30]),
     )
-    for number in range(draw.choice([3, 4, 5, 7, 9])):
+    for number in range(draw.choice([3, 4, 5] if pace.name == "dense" else [3, 4, 5, 7, 9])):
         spec.jobs[f"job{number}"] = job(draw, f"job{number}", pace)
     return spec
 

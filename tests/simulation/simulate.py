@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import trio
 import trio.testing
 
-from nomaflow.engine import scheduler
 from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.query import LogQuery, RunQuery, SlotQuery
 from tests.simulation import homes
 from tests.simulation.actor import People
 from tests.simulation.evidence import Dump, Evidence
 from tests.simulation.faults import Faults
+from tests.simulation.shortcuts import DAY, in_order, shortened
 from tests.simulation.world import World, WreckedError, opened
 
-RESUME_SECONDS = 400.0
-"""So long schedules go on after the last trouble."""
-
-ALL_OVER_SECONDS = 150 * 86_400.0
+ALL_OVER_SECONDS = 150 * DAY
 """What takes longer than that, when nothing is wrong any more, never ends."""
 
 MOST_EFFECTS = 1000
@@ -39,10 +31,8 @@ MOST_EFFECTS = 1000
 def simulate(seed: int) -> Evidence:
     """Live one world through."""
     spec = homes.home(random.Random(f"{seed} home"))
-    look = spec.pace.look_seconds
-    looks = mock.patch.multiple(scheduler, LOOK_SECONDS=look, HOLD_SECONDS=look / 30)
     memory = tempfile.TemporaryDirectory(prefix="simulated-", dir=_memory())
-    with _quiet(), looks, _in_order(seed), memory as folder:
+    with shortened(spec.pace.look_seconds), in_order(seed), memory as folder:
         world = World(seed, spec, Path(folder))
         world.home.jobs_dir.mkdir()
         world.home.make_state_dir()
@@ -53,35 +43,10 @@ def simulate(seed: int) -> Evidence:
     return world.evidence
 
 
-@contextmanager
-def _in_order(seed: int) -> Iterator[None]:
-    """Which of the tasks that can go on does so first is trio's chance: the seed's, for the time of a world."""
-    core: Any = trio._core._run
-    was, state = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r.getstate()
-    core._ALLOW_DETERMINISTIC_SCHEDULING = True
-    core._r.seed(seed)
-    try:
-        yield
-    finally:
-        core._ALLOW_DETERMINISTIC_SCHEDULING = was
-        core._r.setstate(state)
-
-
 def _memory() -> str | None:
     """A folder in memory, where there is one: renaming a file on a disk takes milliseconds."""
     folder = "/dev/shm"
     return folder if os.access(folder, os.W_OK) else None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No log, since errors are the point, and no waiting for the disk: the simulated one is in memory."""
-    logging.disable(logging.CRITICAL)
-    try:
-        with mock.patch("os.fsync", return_value=None):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 async def _lived(world: World) -> None:
@@ -110,18 +75,24 @@ async def _end(world: World, people: People, faults: Faults) -> None:
         people.put(replace(job, broken=""))
     await people.reload()
     world.evidence.calm = trio.current_time()
-    await trio.sleep(RESUME_SECONDS)
+    await trio.sleep(60 + 2.2 * world.spec.pace.look_seconds)
     for job_id in list(world.spec.jobs):
         await people.set_enabled(job_id, False)
     await _all_over(world)
     world.note_cursors()
-    world.evidence.dumps.append(await dumped(world))
+    await _dump(world)
     assert world.living is not None
     world.living.stopping.asked.set()
     await trio.sleep(0.5)
     await world.takes_calls()
-    world.evidence.dumps.append(await dumped(world))
+    await _dump(world)
     world.is_over = True
+
+
+async def _dump(world: World) -> None:
+    world.is_looked_at = True
+    world.evidence.dumps.append(await dumped(world))
+    world.is_looked_at = False
 
 
 async def _all_over(world: World) -> None:

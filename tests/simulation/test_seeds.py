@@ -7,8 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.simulation.checks import breaches
-from tests.simulation.seeds import SEEDS
-from tests.simulation.simulate import simulate
+from tests.simulation.seeds import SEEDS, worlds
 
 SHOWN = 12
 
@@ -18,8 +17,7 @@ def test_whatever_goes_wrong_the_invariants_hold() -> None:
     """Each seed is a world of its own; one that breaks an invariant is named, with the command that replays it."""
     found: list[str] = []
     happened: Counter[str] = Counter()
-    for seed in range(SEEDS):
-        evidence = simulate(seed)
+    for evidence in worlds(range(SEEDS)):
         happened += evidence.sometimes
-        found += [f"python -m tests.simulation {seed}\n    {sentence}" for sentence in breaches(evidence)]
+        found += [f"python -m tests.simulation {evidence.seed}\n    {sentence}" for sentence in breaches(evidence)]
     assert not found, f"{len(found)} breaches:\n" + "\n".join(found[:SHOWN])

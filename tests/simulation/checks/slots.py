@@ -70,6 +70,8 @@ def _stands_for(row: Slot, fire: datetime) -> bool:
 
 def _misplaced(name: str, slot: Slot, chains: list[tuple[Rule, Span]], single: Counter[datetime]) -> Iterator[str]:
     for rule, (after, until) in chains:
+        if rule == "any" and after < slot.scheduled_at <= until:
+            return
         if not isinstance(rule, tuple) or not after < slot.scheduled_at <= until:
             continue
         if not oracle.is_fire(*rule, slot.scheduled_at):
@@ -100,7 +102,7 @@ def _chains(facts: Facts, periods: list[Period]) -> Iterator[tuple[Rule, Span]]:
                 end = min(period.ended, facts.dump.moment)
                 least, _ = wall_bounds(facts, max(first.began, 0), min(first.ended, end))
                 _, most = wall_bounds(facts, max(first.began, 0), end)
-                if isinstance(rule, tuple):
+                if isinstance(rule, tuple) or rule == "any":
                     yield rule, (least, most)
 
 

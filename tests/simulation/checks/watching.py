@@ -14,8 +14,8 @@ from typing import Any, Literal
 from tests.simulation.checks.facts import FAR, Facts, parsed
 from tests.simulation.evidence import FileVersion
 
-Rule = tuple[str, str] | Literal["off"] | None
-"""A cron expression and a zone, or that the schedule is off, or that there is none."""
+Rule = tuple[str, str] | Literal["off", "any"] | None
+"""A cron expression and a zone, or that the schedule is off, or that there is none, or that nobody can say."""
 
 
 WRITES = ("set_enabled", "save", "create", "delete")
@@ -57,6 +57,9 @@ class Watching:
                 continue
             if version.job_id is None:
                 zone = (parsed(version.text or "") or {})["engine"]["timezone"]
+                if not periods[-1].is_sure:
+                    periods[-1].rules.add("any")
+                    continue
             elif is_spoiled(version):
                 _doubt(periods, version.moment)
                 continue
