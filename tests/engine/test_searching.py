@@ -183,11 +183,14 @@ def test_the_store_finds_what_the_pure_function_finds(history: History, text: st
 
 @pytest.mark.parametrize(
     "text",
-    ["job:jde*", "text:é", "-text:ora", "-failed:*", "zzz", "load text:a"],
+    ["", "job:jde*", "text:é", "-text:ora", "-failed:*", "zzz", "load text:a"],
 )
-@pytest.mark.parametrize("lines", [1, 10])
-def test_pages_together_are_the_whole(history: History, monkeypatch: pytest.MonkeyPatch, text: str, lines: int) -> None:
-    """However few lines one page reads, no run is left out and none comes twice."""
+@pytest.mark.parametrize(("runs", "lines"), [(1, 1), (5, 10)])
+def test_pages_together_are_the_whole(
+    history: History, monkeypatch: pytest.MonkeyPatch, text: str, runs: int, lines: int
+) -> None:
+    """However few runs are asked first, and however few lines one page reads, none is left out and none comes twice."""
+    monkeypatch.setattr(searching, "RECENT_RUNS", runs)
     monkeypatch.setattr(searching, "LINES_A_PAGE", lines)
     for limit in (3, 500):
         assert list(chain.from_iterable(history.pages(text, limit))) == history.expected(text)

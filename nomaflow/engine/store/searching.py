@@ -16,6 +16,13 @@ from nomaflow.engine.store.conditions import Around, Condition, Span, all_of, co
 from nomaflow.engine.store.connection import Reader
 from nomaflow.history.search import Search
 
+RECENT_RUNS = 60_000
+"""How many of the newest runs are asked first, about.
+
+DuckDB reads some hundred thousand rows from the oldest to the newest, and sorts what fits: the less it reads of them at
+once, the less is sorted in vain. Where conditions look at more than one column, it reads all that there are.
+"""
+
 LINES_A_PAGE = 200_000
 """How many log lines are read for one page, about: what takes some 8 ms."""
 
@@ -101,20 +108,19 @@ class Searching(Reader):
                 return span if span.first > first else Span(end=end)
 
     def _newest(self, fits: list[Condition], span: Span, limit: int) -> list[int]:
-        numbers = []
-        if not fits and not span.first:
-            # To sort all that it reads costs most: of the last hundred thousand runs DuckDB reads the newest last.
-            recent = self._recent(span.end, 10 * limit)
+        if not span.first:
+            recent = self._recent(span.end, RECENT_RUNS if fits else 10 * limit)
             numbers = self._numbers(fits, recent, limit)
-            if len(numbers) == limit:
+            if len(numbers) == limit or not recent.first:
                 return numbers
-            span = Span(end=recent.first)
-        return numbers + self._numbers(fits, span, limit - len(numbers))
+        return self._numbers(fits, span, limit)
 
     def _recent(self, end: int, runs: int) -> Span:
         """The newest runs below a number, so many if they are spread evenly."""
         first, last, count = self._one("SELECT min(id), max(id), count(*) FROM run")
-        return Span(max(0, min(end, last + 1) - (last - first) * runs // count), end) if count else Span(end=end)
+        if count <= runs:
+            return Span(end=end)
+        return Span(max(0, min(end, last + 1) - (last - first) * runs // count), end)
 
     def _numbers(self, fits: list[Condition], span: Span, limit: int) -> list[int]:
         where = all_of([*span.holds("id"), *fits])
