@@ -31,7 +31,7 @@ class Narrator:
             attempt=record.attempt if record else 0,
             stream="engine",
         )
-        self._recorder.take_lines([log_row(active.run.id, line) for line in lines])
+        self._recorder.take_lines([log_row(active.run.id, line) for line in lines], active.acceptance)
 
     def accepted(self, active: ActiveRun) -> None:
         """Where the run comes from."""

@@ -54,10 +54,14 @@ Offload = Callable[[Callable[[], None]], Awaitable[Any]]
 
 
 class Ticket:
-    """A change that was handed in, or a call that is to be made between two commits; `needs` must be on disk before."""
+    """A change that was handed in, or a call that is to be made between two commits.
+
+    `needs` must be on disk before. `lines` are log lines that are written with the change or not at all.
+    """
 
     def __init__(self, change: Change, call: Callable[[], None] | None = None, needs: Ticket | None = None) -> None:
         self.change, self.call, self.needs = change, call, needs
+        self.lines: list[Row] = []
         self.error: Exception | None = None
         self._done = trio.Event()
 
@@ -79,6 +83,11 @@ class Ticket:
         await self._done.wait()
         if self.error is not None:
             raise NotReadyError(f"the run store did not take the change: {self.error}") from self.error
+
+    def taken_lines(self) -> list[Row]:
+        """The lines so far, which it then has no more."""
+        lines, self.lines = self.lines, []
+        return lines
 
     def settle(self, error: Exception | None = None) -> None:
         """Wake who waits."""
@@ -147,8 +156,13 @@ class Recorder:
             raise ticket.error
         return done[0]
 
-    def take_lines(self, rows: Sequence[Row]) -> None:
-        """Log lines, to be written with the next commit."""
+    def take_lines(self, rows: Sequence[Row], needs: Ticket | None = None) -> None:
+        """Log lines, to be written with the next commit; or, where they need a change, not without it."""
+        if needs is not None and not needs.is_settled:
+            needs.lines += rows
+            return
+        if needs is not None and needs.error is not None:
+            return
         self._log_rows += rows
         self._lines_wait.set()
 
@@ -247,9 +261,11 @@ class Recorder:
             self._check_needs(ticket)
         tickets = [ticket for ticket in tickets if ticket.error is None]
         rows, self._log_rows = self._log_rows, []
+        lines = {ticket: ticket.taken_lines() for ticket in tickets}
         changes = [ticket.change for ticket in tickets if not ticket.change.is_empty()]
-        commit = partial(self._store.commit, changes, rows)
-        error = await self._try(commit) if changes or rows else None
+        all_rows = [*rows, *(row for ticket in tickets for row in lines[ticket])]
+        commit = partial(self._store.commit, changes, all_rows)
+        error = await self._try(commit) if changes or all_rows else None
         is_hopeless = isinstance(error, StoreBrokenError) and await self._try(self._store.probe) is not None
         if error is not None and not is_hopeless:
             # One bad change must not hurt its neighbours: all were rolled back, so each is tried alone. The lines go
@@ -258,11 +274,11 @@ class Recorder:
                 self._check_needs(ticket)
                 if ticket.error is not None:
                     continue
-                error = await self._try(partial(self._store.commit, [ticket.change], rows))
+                error = await self._try(partial(self._store.commit, [ticket.change], [*rows, *lines[ticket]]))
                 if error is None:
                     rows = []
                 elif rows:
-                    error = await self._try(partial(self._store.commit, [ticket.change], []))
+                    error = await self._try(partial(self._store.commit, [ticket.change], lines[ticket]))
                 self._settle(ticket, error)
             if rows and (bad := await self._try(partial(self._store.commit, [], rows))):
                 await self._keep_lines(rows, bad)
@@ -393,6 +409,8 @@ class Recorder:
     def _settle(self, ticket: Ticket, error: Exception | None) -> None:
         if error is None:
             self._feed.publish(ticket.change.events)
+            if late := ticket.taken_lines():  # while it was being written
+                self.take_lines(late)
         ticket.settle(error)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from nomaflow.engine.store import Store
 from nomaflow.engine.store.checkpoint import Limits
 from nomaflow.errors import NotReadyError
 from tests.engine.stores import event, reasons
+
+NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001  # as rows have it
 
 
 @dataclass
@@ -145,3 +148,32 @@ async def test_a_closed_recorder_takes_no_call(tmp_path: Path) -> None:
         pass
     with pytest.raises(NotReadyError, match="stopping"):
         await here.recorder.ask(reasons)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+async def test_what_needs_a_change_is_not_written_without_it(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, failures: int
+) -> None:
+    """However soon the store is well again: neither a later change nor a line of something that is not on record."""
+    left = failures
+
+    async def fails_at_first(call: Callable[[], None]) -> None:
+        nonlocal left
+        await inline(lambda: None)
+        if left:
+            left -= 1
+            raise OSError(28, "No space left on device")
+        call()
+
+    async with recording(tmp_path, fails_at_first) as here:
+        made = here.recorder.submit(event("made"))
+        here.recorder.take_lines([(7, 1, NOON, "INFO", None, 0, "engine", "accepted")], made)
+        begun = here.recorder.submit(event("begun"), made)
+        await begun.settled()
+        here.recorder.take_lines([(7, 2, NOON, "INFO", None, 0, "engine", "ended")], made)
+        ended = here.recorder.submit(event("ended"), made)
+        await ended.settled()
+        await trio.sleep(1)
+        is_there = made.error is None
+        assert reasons(here.store) == (["made", "begun", "ended"] if is_there else [])
+        assert here.store.last_line(7) == (2 if is_there else 0)
