@@ -93,17 +93,26 @@ def _chains(facts: Facts, periods: list[Period]) -> Iterator[tuple[Rule, Span]]:
     """For each rule and each time that it may have been in force: behind which instant, and up to which, rows are."""
     open_since: dict[Rule, Period] = {}
     for number, period in enumerate(periods):
-        for rule in period.rules:
-            open_since.setdefault(rule, period)
         following = periods[number + 1].rules if number + 1 < len(periods) else set()
-        for rule in list(open_since):
+        may_be_new = not period.is_sure and None in period.rules
+        for rule in {*open_since, *period.rules}:
+            first = open_since.setdefault(rule, period)
+            if rule in following and not may_be_new:
+                continue
+            # A schedule that was made anew may have a cursor that is behind the one before.
+            yield from _chain(facts, rule, first, period)
+            open_since[rule] = period
             if rule not in following:
-                first = open_since.pop(rule)
-                end = min(period.ended, facts.dump.moment)
-                least, _ = wall_bounds(facts, max(first.began, 0), min(first.ended, end))
-                _, most = wall_bounds(facts, max(first.began, 0), end)
-                if isinstance(rule, tuple) or rule == "any":
-                    yield rule, (least, most)
+                yield from _chain(facts, rule, period, period)
+                del open_since[rule]
+
+
+def _chain(facts: Facts, rule: Rule, first: Period, last: Period) -> Iterator[tuple[Rule, Span]]:
+    if isinstance(rule, tuple) or rule == "any":
+        end = min(last.ended, facts.dump.moment)
+        least, _ = wall_bounds(facts, max(first.began, 0), min(first.ended, end))
+        _, most = wall_bounds(facts, max(first.began, 0), end)
+        yield rule, (least, most)
 
 
 def _due(
