@@ -35,9 +35,10 @@ MARK_SECONDS = 1.0
 MAX_GROUP = 1000
 
 BUSY_GROUP = 4
+BUSY_SECONDS = 0.1
 LINGER_SECONDS = 0.02
 """A commit costs 3 ms, a hundredth of that more for each change, and holds the interpreter meanwhile. So when one had
-this many changes, and the next follows within this time, that one waits so long for company; a quiet engine never
+this many changes, and the next follows so soon, that one waits some milliseconds for company; a quiet engine never
 waits, however much it had to do a second ago."""
 
 BROKEN_AGAIN_SECONDS = 60.0
@@ -183,7 +184,7 @@ class Recorder:
                 group, ended_at = list[Ticket](), -math.inf
                 async with self._receive:
                     async for ticket in self._receive:
-                        if len(group) >= BUSY_GROUP and trio.current_time() - ended_at < LINGER_SECONDS:
+                        if len(group) >= BUSY_GROUP and trio.current_time() - ended_at < BUSY_SECONDS:
                             await trio.sleep(LINGER_SECONDS)
                         else:
                             # A run that was just let in begins in this turn of the loop; that goes along.
