@@ -15,9 +15,9 @@ from nomaflow.engine.cancel import Stop
 from nomaflow.engine.change import Change, Happened, WaitRow
 from nomaflow.engine.claims import Claims
 from nomaflow.engine.model import Run
-from nomaflow.engine.recorder import Ticket
 from nomaflow.engine.rows import late_seconds, run_insert, run_update, step_row
 from nomaflow.engine.run_log import RunLog
+from nomaflow.engine.ticket import Ticket
 from nomaflow.wire import ActiveRun as ActiveRunCard
 from nomaflow.wire import Run as WireRun
 from nomaflow.wire import RunState, RunSummary, StepError, StepRun, StepState

@@ -22,9 +22,9 @@ from nomaflow.engine.change import Change, DefinitionRow, WaitRow
 from nomaflow.engine.claims import claims
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.model import Actor, InForce, Run
-from nomaflow.engine.recorder import Ticket
 from nomaflow.engine.run_log import RunLog
 from nomaflow.engine.runner import Runner
+from nomaflow.engine.ticket import Ticket
 from nomaflow.errors import NotReadyError
 from nomaflow.history.expected import expected_seconds
 from nomaflow.launch.plan import Plan

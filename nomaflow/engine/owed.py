@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from nomaflow.engine.change import Change
 from nomaflow.engine.pauses import Pauses
-from nomaflow.engine.recorder import Recorder, Ticket
+from nomaflow.engine.recorder import Recorder
+from nomaflow.engine.ticket import Ticket
 from nomaflow.engine.timetable import Timetable
 
 

@@ -18,10 +18,11 @@ from nomaflow.engine.finding import Finder
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Actor
 from nomaflow.engine.query import Idempotency, LogQuery, RunQuery
-from nomaflow.engine.recorder import Recorder, Ticket
+from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import log_line, run_record
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.store import Store
+from nomaflow.engine.ticket import Ticket
 from nomaflow.errors import IdempotencyMismatchError, NotFoundError, NotReadyError, RunFinishedError
 from nomaflow.launch.overrides import Launch
 from nomaflow.seams import Seams, run_id_of, run_number

@@ -22,9 +22,9 @@ from nomaflow.engine.feed import Feed
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import InForce
 from nomaflow.engine.pauses import Pauses
-from nomaflow.engine.recorder import Ticket
 from nomaflow.engine.replays import Replays
 from nomaflow.engine.schedules import Schedules
+from nomaflow.engine.ticket import Ticket
 from nomaflow.engine.timetable import Timetable
 from nomaflow.home import Home
 from nomaflow.seams import Seams

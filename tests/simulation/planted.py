@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -18,12 +18,21 @@ from nomaflow.engine.door import Door
 from nomaflow.engine.feed import Feed
 from nomaflow.engine.model import Slot
 from nomaflow.engine.pauses import Pauses
-from nomaflow.engine.recorder import Recorder, Ticket
+from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.runner import Runner
+from nomaflow.engine.ticket import Ticket
 from nomaflow.engine.timetable import Timetable
 from nomaflow.wire import RunState, StepState
 
 Planting = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug, and a world that has shown it before."""
+
+    planted: Planting
+    shown_by: int
 
 
 def _instead(owner: Any, name: str, make: Callable[[Any], Any]) -> Planting:
@@ -189,33 +198,39 @@ async def _lines_are_dropped(recorder: Any, rows: Any, error: Any) -> None:
     """Those that could not be written."""
 
 
-BUGS: dict[str, Planting] = {
-    "the key of a slot has no schedule in it": _slot_key_without_number,
-    "a late look counts from now and not from the cursor": _instead(scheduler, "decide", _fires_from_now),
-    "the cursor is not moved in the transaction of its slots": _instead(Timetable, "advance", _cursor_is_forgotten),
-    "an edit or a switch counts from the old cursor": _instead(Timetable, "sync", _edit_resets_nothing),
-    "a job that is off fires": _instead(Timetable, "sync", _fires_although_off),
-    "coalesced slots have no row": _instead(scheduler, "decide", _drops_coalesced),
-    "the catch-up window is ignored": _instead(scheduler, "decide", _window_is_ignored),
-    "slots that were not recorded are not decided again": _instead(Timetable, "go_back", _nothing),
-    "skips are forgotten at a restart": _instead(Timetable, "__init__", _skips_are_forgotten),
-    "pauses are forgotten at a restart": _instead(Pauses, "__init__", _pauses_are_forgotten),
-    "a run that was being canceled goes on after a restart": _instead(recovery, "_why_over", _canceling_goes_on),
-    "a late success counts although the run was canceled": _instead(Runner, "_stopped_state", _late_success),
-    "a canceled run has failed": _instead(Runner, "_stopped_state", _canceled_has_failed),
-    "a killed worker is believed to be gone": _instead(runner, "prove", _death_is_not_proved),
-    "a wait is hurried by a restart": _instead(Door, "resume", _wait_is_hurried),
-    "a queued run is resumed twice": _instead(Door, "resume", _queued_twice),
-    "the log of a resumed run begins with line 1": _instead(Door, "resume", _log_begins_anew),
-    "people pass where overlap forbids it": _instead(admission, "admit", _people_pass),
-    "one run too many has a worker": _capacity_off_by_one,
-    "a step that waits gives up its locks": _instead(Capacity, "release", _locks_go_with_the_worker),
-    "changes are acknowledged before they are on disk": _instead(Ticket, "wait_durable", _acknowledged_too_soon),
-    "what needs a change is written without it": _instead(Recorder, "_check_needs", _nothing),
-    "lines that could not be written are dropped": lambda: mock.patch.object(
-        Recorder, "_keep_lines", _lines_are_dropped
+BUGS: dict[str, Bug] = {
+    "the key of a slot has no schedule in it": Bug(_slot_key_without_number, 1),
+    "a late look counts from now and not from the cursor": Bug(_instead(scheduler, "decide", _fires_from_now), 2),
+    "the cursor is not moved in the transaction of its slots": Bug(
+        _instead(Timetable, "advance", _cursor_is_forgotten), 2
     ),
-    "there is one try more than said": _instead(retry, "delay_seconds", _one_try_more),
-    "waits are half as long again": _instead(retry, "delay_seconds", _waits_are_longer),
-    "the numbers of events begin anew": _instead(Feed, "__init__", _events_begin_anew),
+    "an edit or a switch counts from the old cursor": Bug(_instead(Timetable, "sync", _edit_resets_nothing), 1),
+    "a job that is off fires": Bug(_instead(Timetable, "sync", _fires_although_off), 1),
+    "coalesced slots have no row": Bug(_instead(scheduler, "decide", _drops_coalesced), 40),
+    "the catch-up window is ignored": Bug(_instead(scheduler, "decide", _window_is_ignored), 2),
+    "slots that were not recorded are not decided again": Bug(_instead(Timetable, "go_back", _nothing), 5),
+    "skips are forgotten at a restart": Bug(_instead(Timetable, "__init__", _skips_are_forgotten), 39),
+    "pauses are forgotten at a restart": Bug(_instead(Pauses, "__init__", _pauses_are_forgotten), 1),
+    "a run that was being canceled goes on after a restart": Bug(
+        _instead(recovery, "_why_over", _canceling_goes_on), 88
+    ),
+    "a late success counts although the run was canceled": Bug(_instead(Runner, "_stopped_state", _late_success), 20),
+    "a canceled run has failed": Bug(_instead(Runner, "_stopped_state", _canceled_has_failed), 1),
+    "a killed worker is believed to be gone": Bug(_instead(runner, "prove", _death_is_not_proved), 2),
+    "a wait is hurried by a restart": Bug(_instead(Door, "resume", _wait_is_hurried), 85),
+    "a queued run is resumed twice": Bug(_instead(Door, "resume", _queued_twice), 39),
+    "the log of a resumed run begins with line 1": Bug(_instead(Door, "resume", _log_begins_anew), 5),
+    "people pass where overlap forbids it": Bug(_instead(admission, "admit", _people_pass), 55),
+    "one run too many has a worker": Bug(_capacity_off_by_one, 20),
+    "a step that waits gives up its locks": Bug(_instead(Capacity, "release", _locks_go_with_the_worker), 1),
+    "changes are acknowledged before they are on disk": Bug(
+        _instead(Ticket, "wait_durable", _acknowledged_too_soon), 1
+    ),
+    "what needs a change is written without it": Bug(_instead(Recorder, "_check_needs", _nothing), 118),
+    "lines that could not be written are dropped": Bug(
+        lambda: mock.patch.object(Recorder, "_keep_lines", _lines_are_dropped), 85
+    ),
+    "there is one try more than said": Bug(_instead(retry, "delay_seconds", _one_try_more), 1),
+    "waits are half as long again": Bug(_instead(retry, "delay_seconds", _waits_are_longer), 1),
+    "the numbers of events begin anew": Bug(_instead(Feed, "__init__", _events_begin_anew), 2),
 }
