@@ -8,7 +8,17 @@ from typing import Any
 
 from nomaflow.engine.change import Change, KeyRow, PauseRow, Row, ScheduleRow, SessionRow, SkipRow, WaitRow
 from nomaflow.engine.model import Slot
-from nomaflow.engine.rows import RUN_CHANGES, RUN_COLUMNS, aware, naive, run_summary, slot_row, wait_row, waited
+from nomaflow.engine.rows import (
+    NOT_LISTED,
+    RUN_CHANGES,
+    RUN_COLUMNS,
+    aware,
+    naive,
+    run_summary,
+    slot_row,
+    wait_row,
+    waited,
+)
 from nomaflow.engine.store.searching import Found
 from nomaflow.history.search import Search
 from nomaflow.history.search_facts import RunFacts, finds_run
@@ -212,7 +222,9 @@ class MemoryStore:
         ]
         if search.terms:
             wanted = [row for row in wanted if finds_run(search, _facts(run_summary(row)))]
-        kept = wanted[:limit]
+        kept = [
+            tuple(None if name in NOT_LISTED else row[_RUN[name]] for name in RUN_COLUMNS) for row in wanted[:limit]
+        ]
         return Found(kept, kept[-1][0] if len(wanted) > limit else None)
 
     def log(

@@ -63,12 +63,16 @@ _KINDS: dict[str, Callable[[Change], bool]] = {
 CRASH_KINDS = list(_KINDS)
 
 
+Taped = tuple[list[Change], list[Row]] | None
+"""A commit; None is an opening."""
+
+
 @dataclass
 class Disk:
     """What of the disk is decided by the world.
 
     Commits fail up to a moment, or so many of the next ones do, or break the store, which can then be opened anew after
-    some seconds.
+    some seconds. What was committed is kept on the `tape`, if there is one, with the openings in between.
     """
 
     draw: random.Random
@@ -80,6 +84,7 @@ class Disk:
     reopens_in: float = 0
     broken_until: float = 0
     slow_until: float = 0
+    tape: list[Taped] | None = None
     refused_often: trio.Event = field(default_factory=trio.Event)
     crash_points: list[CrashPoint] = field(default_factory=list)
 
@@ -100,6 +105,8 @@ class SimulatedStore(MemoryStore):
 
     def __init__(self, disk: Disk, crash: Callable[[float], None]) -> None:
         super().__init__(disk.tables)
+        if disk.tape is not None:
+            disk.tape.append(None)
         self._disk, self._crash = disk, crash
         self.is_dead = self._is_dying = self._is_broken = self._is_in = False
         self.died = trio.Event()
@@ -120,7 +127,7 @@ class SimulatedStore(MemoryStore):
                 self._crash(0)
                 raise GoneError
         try:
-            super().commit(changes, log_rows)
+            self._write(changes, log_rows)
         except KeyTakenError as error:
             self._disk.evidence.keys_taken.append(f"{trio.current_time():.3f}: {error}")
             if len(self._disk.evidence.keys_taken) >= MOST_KEYS:
@@ -150,12 +157,19 @@ class SimulatedStore(MemoryStore):
         disk.breaks -= 1
         self._is_in = disk.draw.random() < 0.5
         if self._is_in:
-            super().commit(changes, log_rows)
+            self._write(changes, log_rows)
         disk.evidence.saw("a commit that broke the store " + ("was in it" if self._is_in else "was not in it"))
         disk.broken_until = trio.current_time() + disk.reopens_in
         disk.evidence.troubles.append(Trouble("broken", trio.current_time(), disk.broken_until + REOPEN_SECONDS))
         self._is_broken = True
         raise StoreBrokenError("the simulated store broke")
+
+    def _write(self, changes: Sequence[Change], log_rows: Sequence[Row]) -> None:
+        if self._disk.tape is not None:
+            # A change is gone on with after it was written.
+            copies = [Change(**{name: list(rows) for name, rows in vars(change).items()}) for change in changes]
+            self._disk.tape.append((copies, list(log_rows)))
+        super().commit(changes, log_rows)
 
     def _check(self) -> None:
         if self.is_dead:

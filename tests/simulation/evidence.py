@@ -77,6 +77,7 @@ class FileVersion:
     order: int
     job_id: str | None
     text: str | None
+    by_engine: bool = False
 
 
 @dataclass

@@ -16,6 +16,7 @@ from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.query import LogQuery, RunQuery, SlotQuery
 from tests.simulation import homes
 from tests.simulation.actor import People
+from tests.simulation.disk import Taped
 from tests.simulation.evidence import Dump, Evidence
 from tests.simulation.faults import Faults
 from tests.simulation.shortcuts import DAY, in_order, shortened
@@ -28,12 +29,13 @@ MOST_EFFECTS = 1000
 """Nor does what begins so many more steps when all jobs are off."""
 
 
-def simulate(seed: int) -> Evidence:
-    """Live one world through."""
+def simulate(seed: int, tape: list[Taped] | None = None) -> Evidence:
+    """Live one world through; on the tape is what its stores were given."""
     spec = homes.home(random.Random(f"{seed} home"))
     memory = tempfile.TemporaryDirectory(prefix="simulated-", dir=_memory())
     with shortened(spec.pace.look_seconds), in_order(seed), memory as folder:
         world = World(seed, spec, Path(folder))
+        world.disk.tape = tape
         world.home.jobs_dir.mkdir()
         world.home.make_state_dir()
         try:

@@ -106,13 +106,14 @@ class World:
         """A job's file, or the settings."""
         return self.home.settings_file if job_id is None else self.home.jobs_dir / f"{job_id}.toml"
 
-    def note(self, job_id: str | None) -> None:
+    def note(self, job_id: str | None, *, by_engine: bool = False) -> None:
         """Note what the file holds, if that is something else than before."""
         path = self.path(job_id)
         text = path.read_text() if path.exists() else None
         known = next((each.text for each in reversed(self.evidence.files) if each.job_id == job_id), None)
         if text != known:
-            self.evidence.files.append(FileVersion(trio.current_time(), self.evidence.next_order(), job_id, text))
+            order = self.evidence.next_order()
+            self.evidence.files.append(FileVersion(trio.current_time(), order, job_id, text, by_engine))
 
     async def in_thread(self, call: Callable[..., Any], *values: Any, limiter: object = None) -> Any:
         """In the place of a thread, for which virtual time would not wait; files that it changes are noted."""
@@ -124,7 +125,7 @@ class World:
         try:
             return call(*values)
         finally:
-            self.note(values[0])
+            self.note(values[0], by_engine=True)
             # What is done is known a little later.
             await trio.sleep(self._in_thread_draw.choice([0, 0.001]))
 
