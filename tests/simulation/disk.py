@@ -86,6 +86,7 @@ class Disk:
     slow_until: float = 0
     tape: list[Taped] | None = None
     refused_often: trio.Event = field(default_factory=trio.Event)
+    crashes_in_flight: int = 0
     crash_points: list[CrashPoint] = field(default_factory=list)
 
     def latency(self) -> float:
@@ -190,6 +191,9 @@ class SimulatedStore(MemoryStore):
             raise GoneError
         began, seconds = trio.current_time(), self._disk.latency()
         self.in_flight = call
+        if self._disk.crashes_in_flight and seconds:
+            self._disk.crashes_in_flight -= 1
+            self._crash(seconds / 2)
         with trio.move_on_after(seconds):
             await self.died.wait()
         self.in_flight = None
@@ -205,7 +209,7 @@ class SimulatedStore(MemoryStore):
         call, self.in_flight, self._is_dying = self.in_flight, None, True
         if call is not None and in_flight_is_there:
             self._disk.evidence.saw("the commit in flight was there after a crash")
-            with suppress(OSError, KeyTakenError, StoreBrokenError):
+            with suppress(OSError, KeyTakenError, StoreBrokenError, StoreError):
                 call()
         elif call is not None:
             self._disk.evidence.saw("the commit in flight was lost in a crash")

@@ -37,12 +37,13 @@ class Faults:
         self._is_calm = True
         world.is_calm.set()
         world.disk.failing_until = world.disk.slow_until = world.spawning_fails_until = world.disk.broken_until = 0
-        world.disk.failures = world.disk.breaks = 0
+        world.disk.failures = world.disk.breaks = world.disk.crashes_in_flight = 0
         world.disk.crash_points.clear()
 
     def _one(self) -> Callable[[], Awaitable[None]]:
         kinds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (3, self._crash),
+            (1, self._crash_in_flight),
             (10, self._crash_point),
             (4, self._stop),
             (2, self._commits_fail),
@@ -67,6 +68,9 @@ class Faults:
         self._world.crash()
         if self._draw.random() < 0.2:
             await self._clock_jumps()
+
+    async def _crash_in_flight(self) -> None:
+        self._world.disk.crashes_in_flight = 1
 
     async def _crash_point(self) -> None:
         what = self._draw.choice([*CRASH_KINDS, "cancel", "wait"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 
 from nomaflow.errors import NotReadyError
 from nomaflow.wire import Run, RunState
@@ -17,7 +18,7 @@ def launches_are_there(facts: Facts) -> Iterator[str]:
     for call in facts.calls("launch", "replay"):
         if call.given["key"] is None and call.answer == "refused" and reasons[call.given["reason"]]:
             yield f"{call.verb} {call.given['reason']} was refused with {call.error}, and there is a run of it"
-        if reasons[call.given["reason"]] > 1:
+        if reasons[call.given["reason"]] > 1 and not _is_forgotten(facts, call.given["key"]):
             yield f"{call.verb} {call.given['reason']} started {reasons[call.given['reason']]} runs"
         if call.answer == "done":
             run, _ = call.result
@@ -26,6 +27,10 @@ def launches_are_there(facts: Facts) -> Iterator[str]:
                 yield f"{call.verb} of {run.id} was acknowledged, and on record is {found}"
             elif found.plan != run.plan or found.etag != run.etag or found.queued_at != run.queued_at:
                 yield f"{run.id} is on record with another plan than was acknowledged"
+
+
+KEPT = timedelta(hours=24)
+"""So long a key counts."""
 
 
 class _ByHand:
@@ -50,11 +55,18 @@ def keys_start_one_run(facts: Facts) -> Iterator[str]:
     """1: one key starts one run, however often it is given and whatever dies in between."""
     started: dict[str, str] = {}
     for call in facts.calls("launch"):
-        if call.given["key"] is not None and call.answer == "done":
+        key = call.given["key"]
+        if key is not None and call.answer == "done" and not _is_forgotten(facts, key):
             run, _ = call.result
-            first = started.setdefault(call.given["key"], run.id)
+            first = started.setdefault(key, run.id)
             if first != run.id:
-                yield f"the key {call.given['key']} started {first} and {run.id}"
+                yield f"the key {key} started {first} and {run.id}"
+
+
+def _is_forgotten(facts: Facts, key: str | None) -> bool:
+    """Whether the wall clock says that a key was given again when it counted no more."""
+    given = [call.began_at for call in facts.calls("launch") if key is not None and call.given["key"] == key]
+    return bool(given) and max(given) - min(given) >= KEPT
 
 
 def cancels_hold(facts: Facts) -> Iterator[str]:
