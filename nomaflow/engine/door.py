@@ -103,7 +103,7 @@ class Door:
             job_id=job.id,
             plan=request.plan,
             steps=[
-                request.kept.get(planned.name) or StepRun(name=planned.name, type=planned.type)
+                request.kept.get(planned.name) or StepRun(name=planned.name, type=planned.type, reason=planned.reason)
                 for planned in request.plan.steps
             ],
             actor=request.actor,
