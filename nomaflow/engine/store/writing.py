@@ -23,7 +23,7 @@ from nomaflow.engine.change import (
     SessionRow,
     SkipRow,
 )
-from nomaflow.engine.rows import RUN_CHANGES, naive, slot_row, wait_row
+from nomaflow.engine.rows import RUN_CHANGES, RUN_COLUMNS, naive, slot_row, wait_row
 from nomaflow.engine.store.connection import Connection
 from nomaflow.seams import run_number
 
@@ -83,6 +83,10 @@ def begin(db: duckdb.DuckDBPyConnection, epoch: int) -> int:
     return int(found[0][0]) if found else 0
 
 
+_CHANGED = [RUN_COLUMNS.index(name) for name in RUN_CHANGES]
+"""Where in the row of a run is what changes of it."""
+
+
 class Writing:
     """The appenders of an open store."""
 
@@ -136,7 +140,9 @@ class Writing:
                 db.execute(_COUNT, [str(proof.commits)]).fetchall()
             for sql, values in (deletion for change in changes for deletion in _deletions(change)):
                 db.execute(sql, values).fetchall()
-            self._append("run", [row for change in changes for row in change.inserted])
+            # One that is made and begins in the same commit is written once; an update costs as much as an insert.
+            inserted = [row for change in changes for row in change.inserted]
+            self._append("run", [_updated(row, updates.pop(row[0], ())) for row in inserted])
             self._append("run changes", updates.values())
             self._append("step_run", [row for change in changes for row in change.steps])
             self._append("retry_wait", [wait_row(wait) for change in changes for wait in change.waits])
@@ -159,6 +165,14 @@ class Writing:
         if rows := list(rows):
             self._appenders[table].append_rows(rows)
             self._appenders[table].flush()
+
+
+def _updated(run: Row, update: Row) -> Row:
+    """The row of a new run with what changes of it, if anything does."""
+    if not update:
+        return run
+    changes = dict(zip(_CHANGED, update, strict=True))
+    return tuple(changes.get(place, value) for place, value in enumerate(run))
 
 
 def _deletions(change: Change) -> Iterator[tuple[str, list[Any]]]:
