@@ -186,7 +186,8 @@ class Jobs:
             await self._changed(job_id, "reloaded", actor, entry=entries[job_id])
         for job_id in changes.removed:
             await self._changed(job_id, "removed", actor, tags=tags[job_id])
-        await self.owed.hand_in(self.watch_all()).wait_durable()  # the home's zone may be another one
+        self.owed.hand_in(self.watch_all())  # the home's zone may be another one
+        await self.owed.wait_durable()
         return ReloadResult(
             added=list(changes.added),
             changed=list(changes.changed),

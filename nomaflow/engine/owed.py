@@ -33,6 +33,15 @@ class Owed:
         self._handed_in = [each for each in self._handed_in if each.error is not None or not each.is_settled]
         self._handed_in.append(ticket)
 
+    async def wait_durable(self) -> None:
+        """Return when all that was handed in so far is on disk.
+
+        Raises:
+            NotReadyError: some of it could not be written yet.
+        """
+        for ticket in list(self._handed_in):
+            await ticket.wait_durable()
+
     async def settle(self) -> None:
         """Hand in once more what the store did not take, as it stands now.
 
