@@ -131,6 +131,15 @@ class Seen:
     cards: tuple[JobCard, ...]
 
 
+@dataclass(frozen=True)
+class Handover:
+    """The runs in flight when an engine was told to stop, and when the next one was ready."""
+
+    stopped: Life
+    before: tuple[Run, ...]
+    after: tuple[Run, ...]
+
+
 @dataclass
 class Dump:
     """The whole state, through the engine's own verbs."""
@@ -159,6 +168,7 @@ class Evidence:
     troubles: list[Trouble] = field(default_factory=list)
     cursors: list[Cursors] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    handovers: list[Handover] = field(default_factory=list)
     dumps: list[Dump] = field(default_factory=list)
     keys_taken: list[str] = field(default_factory=list)
     calm: float = float("inf")

@@ -12,6 +12,7 @@ from unittest import mock
 import trio
 
 from nomaflow.engine import admission, recovery, retry, runner, scheduler
+from nomaflow.engine.active import ActiveRun
 from nomaflow.engine.admission import Verdict
 from nomaflow.engine.capacity import Capacity
 from nomaflow.engine.door import Door
@@ -194,6 +195,10 @@ def _events_begin_anew(init: Any) -> Any:
     return lambda feed, epoch, seq: init(feed, epoch, 0)
 
 
+def _nothing_is_parked() -> AbstractContextManager[object]:
+    return mock.patch.object(ActiveRun, "may_be_parked", property(lambda active: False))
+
+
 async def _lines_are_dropped(recorder: Any, rows: Any, error: Any) -> None:
     """Those that could not be written."""
 
@@ -232,5 +237,6 @@ BUGS: dict[str, Bug] = {
     ),
     "there is one try more than said": Bug(_instead(retry, "delay_seconds", _one_try_more), 1),
     "waits are half as long again": Bug(_instead(retry, "delay_seconds", _waits_are_longer), 1),
+    "a stop ends what waits": Bug(_nothing_is_parked, 1),
     "the numbers of events begin anew": Bug(_instead(Feed, "__init__", _events_begin_anew), 2),
 }

@@ -18,10 +18,10 @@ from nomaflow.engine.assembly import Assembled
 from nomaflow.engine.store import StoreBrokenError
 from nomaflow.errors import NomaflowError, NotReadyError
 from nomaflow.home import Home
-from nomaflow.wire import Event
+from nomaflow.wire import Event, Run
 from tests.simulation.disk import Disk, GoneError, SimulatedStore
 from tests.simulation.engine import Outside, Stopping, serve
-from tests.simulation.evidence import Call, Cursors, Evidence, FileVersion, Jump, Life, Told
+from tests.simulation.evidence import Call, Cursors, Evidence, FileVersion, Handover, Jump, Life, Told
 from tests.simulation.homes import HomeSpec
 from tests.simulation.workers import SimulatedWorkers, Surroundings
 
@@ -73,6 +73,7 @@ class World:
         self._in_thread_draw = self.draw("threads")
         self.is_over = self.is_looked_at = False
         self.is_calm = trio.Event()
+        self._left: tuple[Run, ...] = ()
         self.crasher: trio.Nursery | None = None
 
     def draw(self, name: str) -> random.Random:
@@ -177,6 +178,7 @@ class World:
                         living.stopping,
                     )
                     record.ready = trio.current_time()
+                    self._hand_over(living)
                     nursery.start_soon(self._follow, living)
             except BaseExceptionGroup as group:
                 if living.is_dead:
@@ -230,8 +232,15 @@ class World:
         assert self.crasher is not None
         self.crasher.start_soon(later)
 
+    def _hand_over(self, living: Living) -> None:
+        """Note what a new engine goes on with, if the one before was stopped cleanly."""
+        earlier = self.evidence.lives[-2:-1]
+        if earlier and earlier[0].how == "stopped":
+            self.evidence.handovers.append(Handover(earlier[0], self._left, _in_flight(living)))
+
     async def _calls_ended(self, living: Living) -> None:
         living.record.stop_asked = trio.current_time()
+        self._left = _in_flight(living)
         with trio.move_on_after(CALLS_SECONDS):
             while living.calls:
                 await living.call_ended.wait()
@@ -285,6 +294,11 @@ class World:
             # What a dead engine says, nobody hears.
             call.answer = "lost"
         return call
+
+
+def _in_flight(living: Living) -> tuple[Run, ...]:
+    assert living.running is not None
+    return tuple(active.record() for active in living.running.runner.all_active())
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ The numbers are those of the reliability catalogue. A check gives back a sentenc
     effects     2, 4, 6, 7: what steps did, against each other and against what was said of them
     capacity    locks, connectors and max_parallel_runs
     answers     1: what was acknowledged is there; keys; cancels
+    pauses      1: a job that was switched off for a while is off so long, and on again
     histories   5, 15: legal paths, final ends, everything comes to its end
     tries       17: how often and when a step is tried again
     logs        8: numbered without gap or repeat, and whole
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.simulation.checks import answers, capacity, effects, histories, logs, restarts, slots, tries
+from tests.simulation.checks import answers, capacity, effects, histories, logs, pauses, restarts, slots, tries
 from tests.simulation.checks.facts import Facts
 from tests.simulation.evidence import Evidence
 
@@ -32,6 +33,8 @@ ALL = [
     answers.keys_start_one_run,
     answers.cancels_hold,
     answers.busy_jobs_take_no_run,
+    answers.busy_jobs_do_not_fire,
+    pauses.they_end_in_time,
     histories.engines_do_not_fall_over,
     histories.no_key_is_given_twice,
     histories.paths_are_legal,
@@ -46,6 +49,7 @@ ALL = [
     slots.rows_say_what_became,
     slots.skips_are_kept,
     restarts.nothing_changes,
+    restarts.what_waits_is_handed_over,
     restarts.numbers_never_fall,
     restarts.sentences_say_why,
 ]

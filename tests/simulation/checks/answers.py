@@ -29,6 +29,9 @@ def launches_are_there(facts: Facts) -> Iterator[str]:
                 yield f"{run.id} is on record with another plan than was acknowledged"
 
 
+COMMIT_SECONDS = 120.0
+"""A commit takes no longer, however slow the disk is."""
+
 KEPT = timedelta(hours=24)
 """So long a key counts."""
 
@@ -100,6 +103,28 @@ def busy_jobs_take_no_run(facts: Facts) -> Iterator[str]:
             why = str(call.error)
             if "busy" in why and "the most there may be" not in why and call.verb == "launch":
                 yield f"{call.job_id} allows overlaps, and {call.given['reason']} was refused: {why}"
+
+
+def busy_jobs_do_not_fire(facts: Facts) -> Iterator[str]:
+    """A fire does not run while a run of its job goes on, where `overlap` is skip and nothing is to be caught up."""
+    for told in facts.evidence.told:
+        event = told.event
+        if event.kind != "slot" or event.record.get("state") != "FIRED" or facts.overlap(event.job_id or "") != "skip":
+            continue
+        run = facts.runs.get(event.run_id or "")
+        if run is None or _catches_up(facts, run):
+            continue
+        # It was decided before it was told, by the time that its commit took.
+        began = told.moment - COMMIT_SECONDS
+        for other_id, effects in facts.effects.items():
+            goes_on = any(effect.began < began and (effect.ended or FAR) > told.moment for effect in effects)
+            if goes_on and other_id != run.id and effects[0].job_id == run.job_id:
+                yield f"{run.id} fired while {other_id} of {run.job_id} went on"
+
+
+def _catches_up(facts: Facts, run: Run) -> bool:
+    schedules = facts.definition(run).get("schedules", [])
+    return any(each["name"] == run.schedule and each["misfire"] == "all" for each in schedules)
 
 
 def _busy_throughout(facts: Facts, call: Call, run_id: str) -> str | None:

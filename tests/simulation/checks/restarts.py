@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from nomaflow.wire import RunState
 from tests.simulation.checks.facts import Facts
 
+NEXT_TRY = "waits for its next try"
 WAITS_SECONDS = 1.0
 """A run that was only just let in may not have been looked at yet."""
 
@@ -28,6 +29,24 @@ def nothing_changes(facts: Facts) -> Iterator[str]:
             was, is_now = getattr(card, name), getattr(now, name, None)
             if was != is_now:
                 yield f"{name} of {job_id} is another after a restart: {was} → {is_now}"
+
+
+def what_waits_is_handed_over(facts: Facts) -> Iterator[str]:
+    """18: a run that has not begun, or waits for a step's next try, goes on after a clean stop as if there was none."""
+    for handover in facts.evidence.handovers:
+        after = {run.id: run for run in handover.after}
+        for run in handover.before:
+            if run.state is not RunState.QUEUED and not (run.wait_reason or "").startswith(NEXT_TRY):
+                continue
+            now = after.get(run.id)
+            final = facts.runs.get(run.id)
+            if now is None and final is not None and final.reason == "interrupted: engine stopped":
+                yield f"{run.id} was {run.state} and waited, and the stop ended it"
+            elif now is not None and now.state == run.state:
+                was, is_now = (each.model_dump(mode="json") for each in (run, now))
+                for name in was.keys() - {"wait_reason", "expected_end_at"}:
+                    if was[name] != is_now[name]:
+                        yield f"{name} of {run.id} was {was[name]} and is {is_now[name]}"
 
 
 def numbers_never_fall(facts: Facts) -> Iterator[str]:

@@ -32,7 +32,7 @@ def one_row_for_each(facts: Facts) -> Iterator[str]:
     rows: dict[Place, list[Slot]] = defaultdict(list)
     for slot in facts.dump.slots:
         rows[slot.job_id, slot.schedule].append(slot)
-    looks = list(_looks(facts))
+    healthy = list(looks(facts))
     for place in sorted({*watching.places, *rows}):
         periods, asleep = watching.periods(*place), watching.asleep(place[0])
         name = " ".join(place)
@@ -44,7 +44,7 @@ def one_row_for_each(facts: Facts) -> Iterator[str]:
         chains = list(_chains(facts, periods))
         for slot in rows[place]:
             yield from _misplaced(name, slot, chains, single)
-        for rule, (after, until) in _due(facts, periods, looks, asleep):
+        for rule, (after, until) in _due(facts, periods, healthy, asleep):
             facts.evidence.saw("slots were due")
             yield from _missing(name, rule, after, until, single, ranges)
 
@@ -155,7 +155,7 @@ def _without(began: float, ended: float, holes: list[tuple[float, float]]) -> It
         yield began, ended
 
 
-def _looks(facts: Facts) -> Iterator[tuple[float, float]]:
+def looks(facts: Facts) -> Iterator[tuple[float, float]]:
     """The spans in which a healthy engine fires what is due, cut where the wall clock was set."""
     evidence = facts.evidence
     troubles = [(each.began, each.ended + facts.look_seconds) for each in evidence.troubles if each.kind != "workers"]
