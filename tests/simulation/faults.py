@@ -73,9 +73,10 @@ class Faults:
         self._world.disk.crashes_in_flight = 1
 
     async def _crash_point(self) -> None:
-        what = self._draw.choice([*CRASH_KINDS, "cancel", "wait"])
-        when = self._draw.choice(["before", "after", "later"])
-        seconds = self._draw.choice([0.001, 0.2, 3, 12, 40])
+        what = self._draw.choice([*CRASH_KINDS, "cancel", "cancel", "cancel", "wait", "wait"])
+        when = self._draw.choice(["before", "after", "later", "later"])
+        # A cancel that is honoured is over soon.
+        seconds = self._draw.choice([0.001, 0.2, 3] if what == "cancel" else [0.001, 0.2, 3, 12, 40])
         self._world.disk.crash_points.append(CrashPoint(what, when, seconds))
 
     async def _stop(self) -> None:

@@ -199,7 +199,7 @@ def schedule(draw: random.Random, name: str, pace: Pace) -> ScheduleSpec:
 
 def step(draw: random.Random, name: str, pace: Pace) -> StepSpec:
     """A random step."""
-    how = draw.choice(["ok"] * 9 + ["fail", "die", "deaf", "stone", "stone", "mute"])
+    how = draw.choice(["ok"] * 9 + ["fail", "die", "deaf", "deaf", "stone", "stone", "mute"])
     seconds = draw.choice(pace.step_seconds)
     longest = max(60.0, 3 * pace.step_seconds[-1])
     return StepSpec(

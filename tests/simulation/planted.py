@@ -209,34 +209,34 @@ BUGS: dict[str, Bug] = {
     "the cursor is not moved in the transaction of its slots": Bug(
         _instead(Timetable, "advance", _cursor_is_forgotten), 2
     ),
-    "an edit or a switch counts from the old cursor": Bug(_instead(Timetable, "sync", _edit_resets_nothing), 1),
+    "an edit or a switch counts from the old cursor": Bug(_instead(Timetable, "sync", _edit_resets_nothing), 5),
     "a job that is off fires": Bug(_instead(Timetable, "sync", _fires_although_off), 1),
-    "coalesced slots have no row": Bug(_instead(scheduler, "decide", _drops_coalesced), 40),
-    "the catch-up window is ignored": Bug(_instead(scheduler, "decide", _window_is_ignored), 2),
+    "coalesced slots have no row": Bug(_instead(scheduler, "decide", _drops_coalesced), 2),
+    "the catch-up window is ignored": Bug(_instead(scheduler, "decide", _window_is_ignored), 5),
     "slots that were not recorded are not decided again": Bug(_instead(Timetable, "go_back", _nothing), 5),
-    "skips are forgotten at a restart": Bug(_instead(Timetable, "__init__", _skips_are_forgotten), 39),
+    "skips are forgotten at a restart": Bug(_instead(Timetable, "__init__", _skips_are_forgotten), 5),
     "pauses are forgotten at a restart": Bug(_instead(Pauses, "__init__", _pauses_are_forgotten), 1),
     "a run that was being canceled goes on after a restart": Bug(
-        _instead(recovery, "_why_over", _canceling_goes_on), 88
+        _instead(recovery, "_why_over", _canceling_goes_on), 5
     ),
-    "a late success counts although the run was canceled": Bug(_instead(Runner, "_stopped_state", _late_success), 20),
+    "a late success counts although the run was canceled": Bug(_instead(Runner, "_stopped_state", _late_success), 1),
     "a canceled run has failed": Bug(_instead(Runner, "_stopped_state", _canceled_has_failed), 1),
-    "a killed worker is believed to be gone": Bug(_instead(runner, "prove", _death_is_not_proved), 2),
-    "a wait is hurried by a restart": Bug(_instead(Door, "resume", _wait_is_hurried), 85),
-    "a queued run is resumed twice": Bug(_instead(Door, "resume", _queued_twice), 39),
-    "the log of a resumed run begins with line 1": Bug(_instead(Door, "resume", _log_begins_anew), 5),
-    "people pass where overlap forbids it": Bug(_instead(admission, "admit", _people_pass), 55),
-    "one run too many has a worker": Bug(_capacity_off_by_one, 20),
-    "a step that waits gives up its locks": Bug(_instead(Capacity, "release", _locks_go_with_the_worker), 1),
+    "a killed worker is believed to be gone": Bug(_instead(runner, "prove", _death_is_not_proved), 39),
+    "a wait is hurried by a restart": Bug(_instead(Door, "resume", _wait_is_hurried), 40),
+    "a queued run is resumed twice": Bug(_instead(Door, "resume", _queued_twice), 5),
+    "the log of a resumed run begins with line 1": Bug(_instead(Door, "resume", _log_begins_anew), 2),
+    "people pass where overlap forbids it": Bug(_instead(admission, "admit", _people_pass), 1),
+    "one run too many has a worker": Bug(_capacity_off_by_one, 39),
+    "a step that waits gives up its locks": Bug(_instead(Capacity, "release", _locks_go_with_the_worker), 5),
     "changes are acknowledged before they are on disk": Bug(
         _instead(Ticket, "wait_durable", _acknowledged_too_soon), 1
     ),
-    "what needs a change is written without it": Bug(_instead(Recorder, "_check_needs", _nothing), 118),
+    "what needs a change is written without it": Bug(_instead(Recorder, "_check_needs", _nothing), 104),
     "lines that could not be written are dropped": Bug(
-        lambda: mock.patch.object(Recorder, "_keep_lines", _lines_are_dropped), 85
+        lambda: mock.patch.object(Recorder, "_keep_lines", _lines_are_dropped), 40
     ),
     "there is one try more than said": Bug(_instead(retry, "delay_seconds", _one_try_more), 1),
     "waits are half as long again": Bug(_instead(retry, "delay_seconds", _waits_are_longer), 1),
-    "a stop ends what waits": Bug(_nothing_is_parked, 1),
+    "a stop ends what waits": Bug(_nothing_is_parked, 5),
     "the numbers of events begin anew": Bug(_instead(Feed, "__init__", _events_begin_anew), 2),
 }

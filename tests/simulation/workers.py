@@ -109,7 +109,7 @@ class SimulatedWorker:
     def signal(self, number: int) -> bool:
         how = self._effect.kwargs["how"] if self._effect is not None else ""
         if how != "stone" or number == signal.SIGKILL:
-            lingers = number == signal.SIGKILL and self._around.draw.random() < 0.4
+            lingers = number == signal.SIGKILL and self._around.draw.random() < 0.7
             self.die("ended by a signal", lingers=self._around.draw.uniform(0.5, 6) if lingers else 0)
         return True
 

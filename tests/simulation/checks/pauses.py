@@ -17,7 +17,7 @@ def they_end_in_time(facts: Facts) -> Iterator[str]:
         if call.answer != "done" or until is None:
             continue
         written, following = _versions(facts, call)
-        if written is None:
+        if written is None or _is_overruled(facts, call, following):
             continue
         ended_by_itself = following is not None and following.by_engine and not _is_asked_for(facts, following)
         if following is not None and ended_by_itself and facts.wall(following.moment) < until:
@@ -40,6 +40,15 @@ def _versions(facts: Facts, call: Call) -> tuple[FileVersion | None, FileVersion
     if written is None:
         return None, None
     return written, next((each for each in mine if each.order > written.order), None)
+
+
+def _is_overruled(facts: Facts, call: Call, following: FileVersion | None) -> bool:
+    """Whether somebody switched the job once more: another pause counts then."""
+    end = following.order if following is not None else 2**62
+    return any(
+        other.job_id == call.job_id and other is not call and other.ended_order > call.order and other.order < end
+        for other in facts.calls("set_enabled")
+    )
 
 
 def _is_asked_for(facts: Facts, version: FileVersion) -> bool:

@@ -39,7 +39,7 @@ def one_row_for_each(facts: Facts) -> Iterator[str]:
         single = Counter(slot.scheduled_at for slot in rows[place] if slot.count == 1)
         ranges = [slot for slot in rows[place] if slot.count > 1]
         for instant, count in single.items():
-            if count > 1 and not (facts.has_gone_back and _was_made_anew(periods)):
+            if count > 1 and not (facts.has_gone_back and was_made_anew(periods)):
                 yield f"{name}: {count} rows for {instant}"
         chains = list(_chains(facts, periods))
         for slot in rows[place]:
@@ -85,7 +85,7 @@ def _misplaced(name: str, slot: Slot, chains: list[tuple[Rule, Span]], single: C
     yield f"{name}: a row of {slot.count} for {slot.scheduled_at} {slot.state}, when none was due by {chains}"
 
 
-def _was_made_anew(periods: list[Period]) -> bool:
+def was_made_anew(periods: list[Period]) -> bool:
     return any(None in period.rules for period in periods[2:])
 
 
@@ -237,7 +237,7 @@ def skips_are_kept(facts: Facts) -> Iterator[str]:
             continue
         periods = watching.periods(call.job_id, choice.schedule)
         is_gone_later = any(None in period.rules and period.ended > call.began for period in periods)
-        if is_gone_later or (facts.has_gone_back and _was_made_anew(periods)):
+        if is_gone_later or (facts.has_gone_back and was_made_anew(periods)):
             continue
         later = {rule for period in periods if period.ended > call.began for rule in period.rules}
         if not all(oracle.is_fire(*rule, choice.scheduled_at) for rule in later if isinstance(rule, tuple)):
