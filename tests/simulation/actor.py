@@ -299,8 +299,11 @@ class People:
         if living is None or not living.takes_calls or living.running is None:
             return
         going = [each.record() for each in living.running.runner.all_active()]
+        active = frozenset(run.id for run in going)
         cards = living.running.engine.cards()
-        self._world.evidence.seen.append(Seen(trio.current_time(), living.record.number, (*runs, *going), tuple(cards)))
+        self._world.evidence.seen.append(
+            Seen(trio.current_time(), living.record.number, (*runs, *going), active, tuple(cards))
+        )
 
 
 async def _run(run_id: str, here: Assembled) -> Run:

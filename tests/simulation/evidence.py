@@ -123,11 +123,12 @@ class Cursors:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a read showed: runs, and the sentence of each job."""
+    """What a read showed: runs, those that were in flight by their ids, and the card of each job."""
 
     moment: float
     life: int
     runs: tuple[Run, ...]
+    active: frozenset[str]
     cards: tuple[JobCard, ...]
 
 

@@ -34,6 +34,7 @@ ALL = [
     answers.cancels_hold,
     answers.busy_jobs_take_no_run,
     answers.busy_jobs_do_not_fire,
+    answers.no_more_are_in_flight_than_may,
     pauses.they_end_in_time,
     histories.engines_do_not_fall_over,
     histories.no_key_is_given_twice,

@@ -122,7 +122,24 @@ def busy_jobs_do_not_fire(facts: Facts) -> Iterator[str]:
                 yield f"{run.id} fired while {other_id} of {run.job_id} went on"
 
 
+def no_more_are_in_flight_than_may(facts: Facts) -> Iterator[str]:
+    """One run of a job with `overlap` skip, two with queue_one; those aside whose place another one takes."""
+    for seen in facts.evidence.seen:
+        in_flight: dict[str, set[str]] = {}
+        for run in seen.runs:
+            makes_room = (run.wait_reason or "").startswith("is being canceled")
+            is_real = run.id in seen.active and run.id in facts.runs
+            if is_real and not run.state.is_terminal and not makes_room:
+                in_flight.setdefault(run.job_id, set()).add(run.id)
+        for job_id, runs in in_flight.items():
+            most = {"skip": 1, "queue_one": 2}.get(facts.overlap(job_id), len(runs))
+            if len(runs) > most and not any(_catches_up(facts, facts.runs[run_id]) for run_id in runs):
+                yield f"{sorted(runs)} of {job_id} were in flight at {seen.moment:.3f}"
+
+
 def _catches_up(facts: Facts, run: Run) -> bool:
+    if run.schedule is None:
+        return False
     schedules = facts.definition(run).get("schedules", [])
     return any(each["name"] == run.schedule and each["misfire"] == "all" for each in schedules)
 
