@@ -69,7 +69,11 @@ class EventStream(Response):
     async def _pump(self, to_client: trio.MemorySendChannel[bytes]) -> None:
         async with to_client, closing(self._frames) as frames:
             async for each in frames:
-                await to_client.send(each)
+                try:
+                    # Without a turn of the loop for each: what happens together goes out together.
+                    to_client.send_nowait(each)
+                except trio.WouldBlock:
+                    await to_client.send(each)
 
     async def _send(self, from_engine: trio.MemoryReceiveChannel[bytes], send: Send) -> None:
         silent_since = trio.current_time()
