@@ -77,9 +77,10 @@ async def test_a_worker_that_died_while_it_waited_is_not_given_out(code: Code) -
         first = await pool.acquire("job")
         await pool.release(first, clean=True)
         os.kill(first.pid, signal.SIGKILL)
-        await until(lambda: not is_alive(first.pid))
+        # For a moment the kernel shows a process as dead that cannot be reaped yet: its other threads still end.
+        await until(lambda: not first.is_alive())
         second = await pool.acquire("job")
-        assert second.is_alive()
+        assert second is not first
         await pool.release(second, clean=False)
 
 
