@@ -19,8 +19,8 @@ from nomaflow.engine.rows import late_seconds, run_insert, run_update, step_row
 from nomaflow.engine.run_log import RunLog
 from nomaflow.engine.ticket import Ticket
 from nomaflow.wire import ActiveRun as ActiveRunCard
+from nomaflow.wire import Attempt, RunState, RunSummary, StepError, StepRun, StepState
 from nomaflow.wire import Run as WireRun
-from nomaflow.wire import RunState, RunSummary, StepError, StepRun, StepState
 
 WAITS = "waits for its next try"
 
@@ -57,6 +57,7 @@ class ActiveRun:
     stop_of_step: Stop | None = None
     stop_asked: trio.Event = field(default_factory=trio.Event)
     _scope: trio.CancelScope | None = None
+    _try_began_at: datetime | None = None
     ended: trio.Event = field(default_factory=trio.Event)
 
     @contextmanager
@@ -121,10 +122,18 @@ class ActiveRun:
         """A try of a step."""
         step = self.run.steps[position]
         self.run.step_index = position + 1
-        step.state, step.started_at = StepState.RUNNING, step.started_at or self.now()
+        self._try_began_at = self.now()
+        step.state, step.started_at = StepState.RUNNING, step.started_at or self._try_began_at
         step.attempt += 1
         step.progress = None
         return Change(updated=[run_update(self.run)], events=[self._step_event(step)])
+
+    def try_ended(self, position: int, error: StepError | None) -> Attempt:
+        """The end of a try, on its step's record; whether the step ends with it is not said."""
+        step, now = self.run.steps[position], self.now()
+        attempt = Attempt(n=step.attempt, started_at=self._try_began_at or now, finished_at=now, error=error)
+        step.attempts.append(attempt)
+        return attempt
 
     def step_ended(
         self,
@@ -140,7 +149,10 @@ class ActiveRun:
         step = self.run.steps[position]
         step.state, step.reason, step.error = state, reason, error
         step.output, step.rows_affected = output, rows_affected
-        step.finished_at = self.now() if step.started_at else None
+        if step.started_at:
+            # It ends with its last try, unless it waited for another.
+            last = step.attempts[-1] if step.attempts else None
+            step.finished_at = last.finished_at if last is not None and last.retry_at is None else self.now()
         return Change(
             steps=[step_row(self.run.id, position, step)],
             events=[self._step_event(step)],

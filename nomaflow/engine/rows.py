@@ -158,9 +158,9 @@ def step_row(run_id: str, position: int, step: StepRun) -> Row:
         step.state.value,
         step.reason,
         step.attempt,
-        _ATTEMPTS.dump_json(step.attempts).decode(),
-        naive(step.started_at),
-        naive(step.finished_at),
+        _ATTEMPTS.dump_json(step.attempts).decode() if step.attempts != _plain_attempts(step) else None,
+        _in_milliseconds(naive(step.started_at)),
+        _in_milliseconds(naive(step.finished_at)),
         step.rows_affected,
         json.dumps(step.output) if step.output is not None else None,
         _json(step.error),
@@ -241,19 +241,33 @@ def run_record(row: Row, steps: Sequence[Row]) -> WireRun:
 def step_record(row: Row) -> StepRun:
     """A row of `STEP_COLUMNS`."""
     values = dict(zip(STEP_COLUMNS, row, strict=True))
-    return StepRun(
+    step = StepRun(
         name=values["name"],
         type=values["type"],
         state=StepState(values["state"]),
         reason=values["reason"],
         attempt=values["attempt"],
-        attempts=_ATTEMPTS.validate_json(values["attempts"]),
         started_at=values["started_at"],
         finished_at=values["finished_at"],
         rows_affected=values["rows_affected"],
         output=json.loads(values["output"]) if values["output"] else None,
         error=StepError.model_validate_json(values["error"]) if values["error"] else None,
     )
+    stored = values["attempts"]
+    step.attempts = _plain_attempts(step) if stored is None else _ATTEMPTS.validate_json(stored)
+    return step
+
+
+def _in_milliseconds(instant: datetime | None) -> datetime | None:
+    """As a TIMESTAMP_MS column takes it without rounding up: no step ends later than its run."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000) if instant else None
+
+
+def _plain_attempts(step: StepRun) -> list[Attempt]:
+    """The tries of a step that was tried at most once, as its other columns tell them: most steps, so not stored."""
+    if step.started_at is None:
+        return []
+    return [Attempt(n=1, started_at=step.started_at, finished_at=step.finished_at, error=step.error)]
 
 
 def _fields(row: Row) -> dict[str, Any]:

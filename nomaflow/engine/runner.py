@@ -32,7 +32,6 @@ from nomaflow.errors import NotReadyError
 from nomaflow.launch.plan import PlannedStep
 from nomaflow.launch.substitution import SubstitutionError
 from nomaflow.seams import Seams
-from nomaflow.wire import Attempt as AttemptRecord
 from nomaflow.wire import RunState, StepError, StepState, iso
 from nomaflow.worker.pool import WorkerError
 
@@ -260,12 +259,8 @@ class Runner:
             if active.acceptance is not None:
                 await active.acceptance.wait_durable()
             self._say.line(active, f"▶ {step.name} ({planned.type}) {step.detail}", position)
-            started_at = active.now()
             outcome, worker = await self._try(active, planned, step, position, worker)
-            attempt = AttemptRecord(
-                n=record.attempt, started_at=started_at, finished_at=active.now(), error=outcome.error
-            )
-            record.attempts.append(attempt)
+            attempt = active.try_ended(position, outcome.error)
             self._say.outcome(active, position, outcome)
             delay = retry.delay_seconds(policy, record.attempt, self._seams.draw, outcome.retry_after)
             if outcome.state is not StepState.FAILED or not outcome.may_retry or delay is None:

@@ -1,5 +1,5 @@
--- The run store. No foreign keys and no secondary indexes: the one writer keeps the tables consistent, ids grow with
--- time, so zone maps prune as an index would, and both would cost at every commit. Instants are UTC TIMESTAMPs.
+-- The run store. No foreign keys and no indexes but that of `slot`: the one writer keeps the tables consistent, ids grow
+-- with time, so zone maps prune as an index would, which costs some 40 bytes a row. Instants are UTC TIMESTAMPs.
 
 -- schema_version, epoch (one more at every start), restored_at (a backup was put in place and no engine has run since).
 CREATE TABLE meta (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -9,7 +9,7 @@ CREATE TABLE meta (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
 -- `name=value`; from the run's end on `step_ends` has `name=began`, `name=failed`, `name=skipped`, whatever is true of a
 -- step, and `problem` the first lines of the steps' errors.
 CREATE TABLE run (
-    id BIGINT PRIMARY KEY,
+    id BIGINT NOT NULL,
     job_id VARCHAR NOT NULL,
     state VARCHAR NOT NULL,
     reason VARCHAR,
@@ -28,7 +28,7 @@ CREATE TABLE run (
     step_count INTEGER NOT NULL,
     step_summary VARCHAR,
     rows_affected BIGINT,
-    plan VARCHAR NOT NULL,
+    plan VARCHAR NOT NULL USING COMPRESSION zstd,
     receipt VARCHAR,
     epoch INTEGER NOT NULL,
     params VARCHAR,
@@ -36,7 +36,9 @@ CREATE TABLE run (
     problem VARCHAR
 );
 
--- One row a step, written once, when the step has ended. Until then its transitions are in `event`.
+-- One row a step, written once, when the step has ended. Until then its transitions are in `event`. `attempts` is null
+-- where the other columns tell as much: no try, or one that began and ended with the step. Of the largest table the
+-- instants are milliseconds, as they are told.
 CREATE TABLE step_run (
     run_id BIGINT NOT NULL,
     position INTEGER NOT NULL,
@@ -45,9 +47,9 @@ CREATE TABLE step_run (
     state VARCHAR NOT NULL,
     reason VARCHAR,
     attempt INTEGER NOT NULL,
-    attempts VARCHAR NOT NULL,
-    started_at TIMESTAMP,
-    finished_at TIMESTAMP,
+    attempts VARCHAR,
+    started_at TIMESTAMP_MS,
+    finished_at TIMESTAMP_MS,
     rows_affected BIGINT,
     output VARCHAR,
     error VARCHAR

@@ -83,7 +83,7 @@ def backup() -> BackupInfo:
         runs=2,
         seq=7,
         epoch=3,
-        schema_version=2,
+        schema_version=3,
         program="nomaflow",
     )
 

@@ -6,13 +6,14 @@ import os
 import platform
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import calendar, copy_ratio, fires, memory, old_home, outage, pages, restart, runs, upkeep
+from tests.bench import calendar, copy_ratio, fires, history, memory, old_home, outage, pages, restart, runs, upkeep
 from tests.servers.engine import ChildFailedError
 from tests.servers.postgresql import NotInstalledError
 
@@ -89,6 +90,15 @@ def safety() -> Iterator[Row]:
     yield f"deleting {upkeep.RUNS_A_PIECE:,} runs at once", f"{found.piece_seconds * 1000:.0f} ms", ""
 
 
+def sizes() -> Iterator[Row]:
+    runs_and_steps = f"file of {old_home.RUNS:,} runs and their steps, five on average"
+    with tempfile.TemporaryDirectory(prefix="nomaflow-bench-") as folder:
+        for name, events, bound in (("", False, "150 MB"), (", with their thirteen events each", True, "")):
+            path = Path(folder) / f"{events}.duckdb"
+            history.build(path, runs=old_home.RUNS, events=events)
+            yield f"{runs_and_steps}{name}", f"{path.stat().st_size / 1e6:.0f} MB", bound
+
+
 def pages_of_runs() -> Iterator[Row]:
     for one in pages.pages(old_home.old_home()):
         found = f"p50 {one.http_p50_ms:.1f} ms, p99 {one.http_p99_ms:.1f} ms; in the store {one.store_p50_ms:.1f} ms"
@@ -123,6 +133,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "memory": idle_up,
     "restart": restarts,
     "safety": safety,
+    "size": sizes,
     "pages": pages_of_runs,
     "calendar": schedules,
     "outage": back_after_a_month,

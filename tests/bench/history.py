@@ -40,10 +40,11 @@ SELECT
     (1 + 3 * i + 2 * coalesce(sum(steps) OVER (ORDER BY i ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW), 0))::BIGINT
         AS first_event,
     (queued_ms << 20) + (h >> 20) % 1048576 AS id,
-    make_timestamp(queued_ms * 1000) AS queued_at,
-    make_timestamp((queued_ms + 2 + h % 40) * 1000) AS started_at,
+    -- Microseconds, as the engine stores them; no two instants of a run are the same.
+    make_timestamp(queued_ms * 1000 + h % 1000) AS queued_at,
+    make_timestamp(queued_ms * 1000 + 2000 + h % 40000) AS started_at,
     -- Seconds to minutes, and every thousandth one long.
-    make_timestamp((queued_ms + 400 + (h >> 8) % 240000 + if(h % 1000 = 0, 7200000, 0)) * 1000) AS finished_at,
+    make_timestamp(queued_ms * 1000 + 400000 + (h >> 8) % 240000000 + if(h % 1000 = 0, 7200000000, 0)) AS finished_at,
     CASE WHEN (h >> 4) % 100 < 93 THEN 'SUCCEEDED' WHEN (h >> 4) % 100 < 98 THEN 'FAILED' ELSE 'CANCELED' END AS state,
     (h >> 12) % (1 + (job + 4) % 9) AS stopped_at,
     (h >> 16) % 10 = 0 AS by_hand,
@@ -73,7 +74,7 @@ SELECT
     if(by_hand, person, 'nightly') AS account,
     if(by_hand, surface, 'cron') AS via,
     if(by_hand, NULL, 'nightly') AS schedule,
-    if(by_hand, NULL, queued_at) AS scheduled_at,
+    if(by_hand, NULL, date_trunc('second', queued_at)) AS scheduled_at,
     'INFO' AS log_level,
     lower(hex(hash(job))) AS etag,
     if(state = 'SUCCEEDED', steps, stopped_at + 1) AS step_index,
@@ -119,17 +120,22 @@ SELECT
         ELSE 'canceled by user:' || person
     END AS reason,
     if(state = 'SUCCEEDED' OR position <= stopped_at, 1, 0) AS attempt,
-    if(state = 'SUCCEEDED' OR position <= stopped_at,
-        printf('[{"n":1,"started_at":"%s","finished_at":"%s","error":null,"retry_at":null}]',
-            strftime(started_at, '%Y-%m-%dT%H:%M:%S.%gZ'), strftime(finished_at, '%Y-%m-%dT%H:%M:%S.%gZ')), '[]')
-        AS attempts,
-    if(state = 'SUCCEEDED' OR position <= stopped_at, started_at, NULL) AS started_at,
-    if(state = 'SUCCEEDED' OR position <= stopped_at, finished_at, NULL) AS finished_at,
-    if(state = 'SUCCEEDED' OR position < stopped_at, (h >> 20) % 100000, NULL) AS rows_affected,
+    if(state = 'SUCCEEDED' OR position <= stopped_at, began_at + to_microseconds(position * length), NULL)
+        AS started_at,
+    if(state = 'SUCCEEDED' OR position <= stopped_at, began_at + to_microseconds((position + 1) * length), NULL)
+        AS finished_at,
+    if(state = 'SUCCEEDED' OR position < stopped_at, hash(h, position) % 100000, NULL) AS rows_affected,
     if(state = 'FAILED' AND position = stopped_at,
         printf('{"type":"OperationalError","message":"%s","traceback":"Traceback (most recent call last):\\n"}',
             message), NULL) AS error
-FROM (SELECT *, unnest(range(steps)) AS position FROM made)
+FROM (
+    SELECT
+        * EXCLUDE (started_at, finished_at),
+        started_at AS began_at,
+        (epoch_us(finished_at) - epoch_us(started_at)) // if(state = 'SUCCEEDED', steps, stopped_at + 1) AS length,
+        unnest(range(steps)) AS position
+    FROM made
+)
 """
 
 _EVENTS = """

@@ -23,7 +23,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.integers(0, 2**40)
 run_ids = st.integers(1, 2**63 - 1).map(run_id_of)
 instants = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # bounds
-# Records inside a JSON column keep milliseconds, as everything that is sent.
+# Steps and records inside a JSON column keep milliseconds, as everything that is sent.
 sent_instants = instants.map(lambda instant: instant.replace(microsecond=instant.microsecond // 1000 * 1000))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | texts,
@@ -47,8 +47,8 @@ step_runs = st.builds(
     reason=st.none() | texts,
     attempt=st.integers(0, 10),
     attempts=st.lists(attempts, max_size=2),
-    started_at=st.none() | instants,
-    finished_at=st.none() | instants,
+    started_at=st.none() | sent_instants,
+    finished_at=st.none() | sent_instants,
     rows_affected=st.none() | numbers,
     progress=st.none(),
     output=st.none() | st.dictionaries(texts, json_values, max_size=2),
@@ -172,6 +172,28 @@ def test_a_step_comes_back_as_it_went_in(step: StepRun) -> None:
     row = rows.step_row(run_id_of(1), 3, step)
     assert len(row) == len(rows.STEP_COLUMNS)
     assert rows.step_record(row) == step
+
+
+def test_a_step_that_was_tried_once_has_no_attempts_in_its_row() -> None:
+    """They would say again what its other columns say, and of most steps."""
+
+    def stored(*attempts: Attempt) -> Any:
+        error = StepError(type="ValueError", message="no")
+        step = StepRun(
+            name="a",
+            type="b",
+            attempt=len(attempts),
+            attempts=[*attempts],
+            started_at=NOW,
+            finished_at=NOW,
+            error=error,
+        )
+        return dict(zip(rows.STEP_COLUMNS, rows.step_row(run_id_of(1), 0, step), strict=True))["attempts"]
+
+    once = Attempt(n=1, started_at=NOW, finished_at=NOW, error=StepError(type="ValueError", message="no"))
+    assert stored(once) is None
+    assert len(json.loads(stored(once, once.model_copy(update={"n": 2})))) == 2
+    assert json.loads(stored(once.model_copy(update={"error": None})))[0]["error"] is None
 
 
 def test_steps_that_never_began_come_from_the_plan() -> None:

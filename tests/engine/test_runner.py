@@ -81,6 +81,18 @@ async def test_a_step_is_tried_again_after_its_wait(autojump_clock: Clock, tmp_p
     assert 90 <= waits[1] <= 150
 
 
+@pytest.mark.parametrize(("name", "tries"), [("ok", 1), ("fail1", 2)])
+async def test_a_step_begins_and_ends_with_its_tries(
+    autojump_clock: Clock, tmp_path: Path, name: str, tries: int
+) -> None:
+    """To the same instants, so that the one try of a step need not be stored beside it."""
+    async with world(tmp_path) as here:
+        run = await here.ended(await here.launch(job(name, retry={"attempts": 2})))
+    step = run.steps[0]
+    assert len(step.attempts) == tries
+    assert (step.started_at, step.finished_at) == (step.attempts[0].started_at, step.attempts[-1].finished_at)
+
+
 async def test_a_worker_that_dies_fails_its_step_and_no_other_run(autojump_clock: Clock, tmp_path: Path) -> None:
     """A crash of the process is an outcome of the step, with how it ended; other runs go on."""
     async with world(tmp_path) as here:

@@ -8,12 +8,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from nomaflow.engine.store import Store, StoreError, StoreFiles, mark
+from nomaflow.engine.rows import step_record
+from nomaflow.engine.store import SCHEMA_VERSION, Store, StoreError, StoreFiles, mark
 from nomaflow.engine.store.file import boot
 from tests.engine.stores import add_events, checkpoint, event, flip, numbers, opened, reasons
 from tests.engine.world import START
@@ -312,7 +314,7 @@ def test_a_store_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     with duckdb.connect(str(files.database)) as db:
         db.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     before = files.database.read_bytes()
-    with pytest.raises(StoreError, match="schema version 99 and this program knows 2"):
+    with pytest.raises(StoreError, match=f"schema version 99 and this program knows {SCHEMA_VERSION}"):
         opened(tmp_path)
     assert files.database.read_bytes() == before
     assert not files.quarantine.exists()
@@ -393,12 +395,43 @@ def test_the_store_of_version_1_is_brought_up(tmp_path: Path) -> None:
     assert texts == [("\x1fperiod=2026-01\x1f", "\x1fs=began\x1fs=failed\x1f", "\x1fvalueerror: no such thing\x1f")]
     assert [(pause.job_id, pause.reason, pause.who) for pause in store.pauses()] == [("job", "broken", "ana")]
     assert (store.epoch, store.seq - len(store.mended), store.lost) == (8, 3, None)
-    assert "from schema version 1 to 2" in store.mended[0]
+    assert f"from schema version 1 to {SCHEMA_VERSION}" in store.mended[0]
     migrated = columns(store)
     store.close()
     [kept] = (tmp_path / "migrated").iterdir()
     with duckdb.connect(str(kept / "runs.duckdb"), read_only=True) as db:
         assert db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchall() == [("1",)]
+    (tmp_path / "new").mkdir()
+    store = opened(tmp_path / "new")
+    assert migrated == columns(store)
+    store.close()
+
+
+def test_the_store_of_version_2_is_brought_up(tmp_path: Path) -> None:
+    """Every row of its runs and steps is there; the tries of a step read as they did."""
+    tries = '[{"n": 1, "started_at": "2026-03-01T02:30:00.001Z", "finished_at": "2026-03-01T02:30:01Z"}]'
+    files = StoreFiles(tmp_path / "runs.duckdb")
+    with duckdb.connect(str(files.database)) as db:
+        db.execute(Path(__file__).with_name("schema_2.sql").read_text())
+        db.execute("INSERT INTO meta VALUES ('schema_version', '2'), ('epoch', '7')")
+        for number in range(1, 4):
+            db.execute(
+                "INSERT INTO run BY NAME SELECT ? AS id, 'job' AS job_id, 'SUCCEEDED' AS state, ? AS queued_at, "
+                "'ana' AS account, 'web' AS via, 'INFO' AS log_level, 'etag' AS etag, 1 AS step_index, "
+                "1 AS step_count, '{}' AS plan, 7 AS epoch",
+                [number, START],
+            )
+            db.execute(
+                "INSERT INTO step_run SELECT ?, 0, 's', 'python', 'SUCCEEDED', NULL, 1, ?, ?, ?, NULL, NULL, NULL",
+                [number, tries, START, START],
+            )
+        runs = db.execute("SELECT * FROM run").fetchall()
+    store = opened(tmp_path)
+    assert store._all("SELECT * FROM run ORDER BY id") == runs
+    assert [len(step_record(row).attempts) for number in range(1, 4) for row in store.steps_of(number)] == [1, 1, 1]
+    assert step_record(store.steps_of(2)[0]).attempts[0].started_at == datetime(2026, 3, 1, 2, 30, 0, 1000, UTC)
+    migrated = columns(store)
+    store.close()
     (tmp_path / "new").mkdir()
     store = opened(tmp_path / "new")
     assert migrated == columns(store)

@@ -62,4 +62,12 @@ def test_a_run_is_made_once(tmp_path: Path) -> None:
     with pytest.raises(duckdb.Error):
         store.commit([*twice, *made_begun_and_failed(store, new_run(2))], [])
     assert [store.run(run_id_of(number)) for number in (1, 2)] == [None, None]
+    for number in (3, 1):
+        store.commit([Change(inserted=[run_insert(new_run(number), store.epoch)])], [])
+    with pytest.raises(duckdb.Error):
+        store.commit([twice[0]], [])
+    store.close()
+    store = opened(tmp_path)
+    with pytest.raises(duckdb.Error):
+        store.commit([twice[0]], [])
     store.close()

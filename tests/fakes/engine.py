@@ -181,7 +181,7 @@ class FakeBackups:
             runs=0,
             seq=0,
             epoch=1,
-            schema_version=2,
+            schema_version=3,
             program="nomaflow",
         )
         self._made.insert(0, made)

@@ -171,10 +171,8 @@ class ScriptedRun:
     def _attempted(self, step: StepRun) -> Attempt:
         """Put the try that is over on record, unless it was before: a step that waits for its next try."""
         if len(step.attempts) < step.attempt:
-            now = self.active.now()
             error = self._does(step).error if not self.active.stop else None
-            started_at = step.started_at or now
-            step.attempts.append(Attempt(n=step.attempt, started_at=started_at, finished_at=now, error=error))
+            self.active.try_ended(self._position(step), error)
         return step.attempts[-1]
 
     def _end(self, state: RunState, reason: str | None = None, *, leave_out: str = "") -> None:

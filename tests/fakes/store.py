@@ -172,14 +172,14 @@ class MemoryStore:
         return max((row[1] for row in self.tables.lines.get(number, ())), default=0)
 
     def recent(self, per_job: int) -> list[Row]:
-        """The newest runs of each job, newest first."""
+        """The newest runs of each job, newest first, as a list shows them."""
         counts: dict[str, int] = {}
         found = []
         for _, row in sorted(self.tables.runs.items(), reverse=True):
             job_id = row[_RUN["job_id"]]
             counts[job_id] = counts.get(job_id, 0) + 1
             if counts[job_id] <= per_job:
-                found.append(row)
+                found.append(_listed(row))
         return found
 
     def newest_run(self) -> int | None:
@@ -222,9 +222,7 @@ class MemoryStore:
         ]
         if search.terms:
             wanted = [row for row in wanted if finds_run(search, _facts(run_summary(row)))]
-        kept = [
-            tuple(None if name in NOT_LISTED else row[_RUN[name]] for name in RUN_COLUMNS) for row in wanted[:limit]
-        ]
+        kept = [_listed(row) for row in wanted[:limit]]
         return Found(kept, kept[-1][0] if len(wanted) > limit else None)
 
     def log(
@@ -355,6 +353,10 @@ class MemoryStore:
         for place, value in zip(_CHANGES, update, strict=True):
             values[place] = value
         self.tables.runs[update[0]] = tuple(values)
+
+
+def _listed(row: Row) -> Row:
+    return tuple(None if name in NOT_LISTED else row[_RUN[name]] for name in RUN_COLUMNS)
 
 
 def _facts(run: RunSummary) -> RunFacts:

@@ -75,4 +75,14 @@ def _search_texts(number: int, state: str, plan_json: str, ended: dict[str, Row]
     return number, params, joined(step_items(steps)), joined(error_lines(step.error for step in steps)) or None
 
 
-_STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _slots_and_search_texts}
+def _smaller_runs(db: duckdb.DuckDBPyConnection) -> None:
+    """2 → 3: no index of runs, compressed plans, and no attempts where a step's other columns tell them."""
+    statements = tables()
+    for name in ("run", "step_run"):
+        db.execute(f"ALTER TABLE {name} RENAME TO earlier").fetchall()
+        db.execute(statements[name]).fetchall()
+        db.execute(f"INSERT INTO {name} BY NAME SELECT * FROM earlier").fetchall()
+        db.execute("DROP TABLE earlier").fetchall()
+
+
+_STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _slots_and_search_texts, 2: _smaller_runs}

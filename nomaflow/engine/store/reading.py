@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from nomaflow.engine.change import KeyRow, Row, SessionRow
-from nomaflow.engine.rows import RUN_COLUMNS, STEP_COLUMNS, aware, naive
+from nomaflow.engine.rows import NOT_LISTED, RUN_COLUMNS, STEP_COLUMNS, aware, naive
 from nomaflow.engine.store.connection import Reader
 from nomaflow.seams import run_id_of, run_number
 
 _RUNS = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
+LISTED_RUNS = f"SELECT {', '.join(f'NULL AS {name}' if name in NOT_LISTED else name for name in RUN_COLUMNS)} FROM run"
+"""Rows in the order of `RUN_COLUMNS`, without the values of those that are `NOT_LISTED`: they are large to read."""
+
 _LINE = "seq, ts, level, step, attempt, stream, text"
 
 
@@ -48,10 +51,9 @@ class Reading(Reader):
         return {job_id: (state, who, reason) for job_id, state, who, reason in rows}
 
     def recent(self, per_job: int) -> list[Row]:
-        """The newest runs of each job, newest first."""
-        return self._all(
-            f"{_RUNS} QUALIFY row_number() OVER (PARTITION BY job_id ORDER BY id DESC) <= ? ORDER BY id DESC", [per_job]
-        )
+        """The newest runs of each job, newest first, as a list shows them."""
+        of_each_job = "row_number() OVER (PARTITION BY job_id ORDER BY id DESC)"
+        return self._all(f"{LISTED_RUNS} QUALIFY {of_each_job} <= ? ORDER BY id DESC", [per_job])
 
     def newest_run(self) -> int | None:
         """The greatest run number."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nomaflow.engine.change import Row
-from nomaflow.engine.rows import NOT_LISTED, RUN_COLUMNS
 from nomaflow.engine.store.conditions import Around, Condition, Span, all_of, condition, is_of_lines, one_of
 from nomaflow.engine.store.connection import Reader
+from nomaflow.engine.store.reading import LISTED_RUNS
 from nomaflow.history.search import Search
 
 RECENT_RUNS = 60_000
@@ -31,8 +31,6 @@ _GROWTH = 16
 
 Counting lines takes a twentieth of the time that it takes to look for text in them.
 """
-
-_RUNS = f"SELECT {', '.join(f'NULL AS {name}' if name in NOT_LISTED else name for name in RUN_COLUMNS)} FROM run"
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ class Searching(Reader):
             return []
         # Whole rows are read last: DuckDB would read all columns of what it looks through.
         chosen = "id BETWEEN ? AND ? AND id IN (SELECT unnest(?::BIGINT[]))"
-        return self._all(f"{_RUNS} WHERE {chosen} ORDER BY id DESC", [numbers[-1], numbers[0], numbers])
+        return self._all(f"{LISTED_RUNS} WHERE {chosen} ORDER BY id DESC", [numbers[-1], numbers[0], numbers])
 
     def _count_lines(self, span: Span) -> int:
         where = all_of(span.holds("run_id"))

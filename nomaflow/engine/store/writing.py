@@ -96,6 +96,7 @@ class Writing:
             "run changes": db.appender("run", columns=RUN_CHANGES, action="update", key=["id"]),
             "cursors": db.appender("schedule", columns=["number", "rule", "cursor"], action="update", key=["number"]),
         }
+        self._newest_run: int = db.execute("SELECT coalesce(max(id), 0) FROM run").fetchall()[0][0]
 
     def close(self) -> None:
         """Let the appenders go; needed before the connection is closed."""
@@ -142,6 +143,7 @@ class Writing:
                 db.execute(sql, values).fetchall()
             # One that is made and begins in the same commit is written once; an update costs as much as an insert.
             inserted = [row for change in changes for row in change.inserted]
+            self._look_for_twins(db, [row[0] for row in inserted])
             self._append("run", [_updated(row, updates.pop(row[0], ())) for row in inserted])
             self._append("run changes", updates.values())
             self._append("step_run", [row for change in changes for row in change.steps])
@@ -160,6 +162,17 @@ class Writing:
             for appender in self._appenders.values():
                 appender.clear()
             raise
+
+    def _look_for_twins(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> None:
+        """Refuse a second run of a number, as a key of the table would; numbers grow, so the table is seldom asked."""
+        if not numbers:
+            return
+        is_twin = len(set(numbers)) < len(numbers)
+        if min(numbers) <= self._newest_run and not is_twin:
+            is_twin = bool(db.execute("SELECT 1 FROM run WHERE list_contains(?, id)", [numbers]).fetchall())
+        if is_twin:
+            raise duckdb.ConstraintException("a run of the same number is on record already")
+        self._newest_run = max(self._newest_run, *numbers)
 
     def _append(self, table: str, rows: Iterable[Row]) -> None:
         if rows := list(rows):
