@@ -233,3 +233,11 @@ def test_only_visible_jobs_are_found(history: History, text: str) -> None:
 def test_runs_can_be_left_out(history: History, text: str) -> None:
     """Those in flight, of which the store's rows are behind."""
     assert list(chain.from_iterable(history.pages(text, 5, without=20))) == history.expected(text, without=20)
+
+
+@pytest.mark.parametrize("text", ["", "state:failed", "text:é"])
+def test_rows_that_have_moved_meanwhile_are_found(history: History, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A checkpoint between the two reads of a page may put rows where deleted ones were."""
+    place = searching._Place
+    monkeypatch.setattr(searching, "_Place", lambda number, row: place(number, row + 1))
+    assert history.pages(text, 500) == [history.expected(text)]

@@ -44,6 +44,14 @@ class Found:
     unread: int | None
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A run and where its row lies now: by that DuckDB goes to single rows, by their number through the table."""
+
+    number: int
+    row: int
+
+
 class Searching(Reader):
     """The searches of a store."""
 
@@ -77,13 +85,13 @@ class Searching(Reader):
             newest = self._newest(fits, span, 1)
             if not newest:
                 return Found([], None)
-            span = self._span(newest[0] + 1, LINES_A_PAGE // sum(len(term.values) for term in of_lines))
+            span = self._span(newest[0].number + 1, LINES_A_PAGE // sum(len(term.values) for term in of_lines))
             fits += [condition(term, around, span) for term in of_lines]
             unread = span.first
-        numbers = self._newest(fits, span, limit + len(without) + 1)
-        kept = [number for number in numbers if number not in set(without)]
+        places = self._newest(fits, span, limit + len(without) + 1)
+        kept = [place for place in places if place.number not in set(without)]
         if len(kept) > limit:
-            kept, unread = kept[:limit], kept[limit - 1]
+            kept, unread = kept[:limit], kept[limit - 1].number
         return Found(self._rows(kept), unread or None)
 
     def _span(self, end: int, lines: int) -> Span:
@@ -105,13 +113,13 @@ class Searching(Reader):
             else:
                 return span if span.first > first else Span(end=end)
 
-    def _newest(self, fits: list[Condition], span: Span, limit: int) -> list[int]:
+    def _newest(self, fits: list[Condition], span: Span, limit: int) -> list[_Place]:
         if not span.first:
             recent = self._recent(span.end, RECENT_RUNS if fits else 10 * limit)
-            numbers = self._numbers(fits, recent, limit)
-            if len(numbers) == limit or not recent.first:
-                return numbers
-        return self._numbers(fits, span, limit)
+            places = self._places(fits, recent, limit)
+            if len(places) == limit or not recent.first:
+                return places
+        return self._places(fits, span, limit)
 
     def _recent(self, end: int, runs: int) -> Span:
         """The newest runs below a number, so many if they are spread evenly."""
@@ -120,17 +128,22 @@ class Searching(Reader):
             return Span(end=end)
         return Span(max(0, min(end, last + 1) - (last - first) * runs // count), end)
 
-    def _numbers(self, fits: list[Condition], span: Span, limit: int) -> list[int]:
+    def _places(self, fits: list[Condition], span: Span, limit: int) -> list[_Place]:
         where = all_of([*span.holds("id"), *fits])
-        sql = f"SELECT id FROM run WHERE {where.sql} ORDER BY id DESC LIMIT ?"
-        return [number for (number,) in self._all(sql, [*where.values, limit])]
+        sql = f"SELECT id, rowid FROM run WHERE {where.sql} ORDER BY id DESC LIMIT ?"
+        return [_Place(number, row) for number, row in self._all(sql, [*where.values, limit])]
 
-    def _rows(self, numbers: list[int]) -> list[Row]:
-        if not numbers:
+    def _rows(self, places: list[_Place]) -> list[Row]:
+        if not places:
             return []
         # Whole rows are read last: DuckDB would read all columns of what it looks through.
-        chosen = "id BETWEEN ? AND ? AND id IN (SELECT unnest(?::BIGINT[]))"
-        return self._all(f"{LISTED_RUNS} WHERE {chosen} ORDER BY id DESC", [numbers[-1], numbers[0], numbers])
+        numbers = [place.number for place in places]
+        chosen = "rowid IN (SELECT unnest(?::BIGINT[]))"
+        rows = self._all(f"{LISTED_RUNS} WHERE {chosen} ORDER BY id DESC", [[place.row for place in places]])
+        if [row[0] for row in rows] == numbers:
+            return rows
+        # A checkpoint has moved rows meanwhile, to where others were deleted.
+        return self._all(f"{LISTED_RUNS} WHERE id IN (SELECT unnest(?::BIGINT[])) ORDER BY id DESC", [numbers])
 
     def _count_lines(self, span: Span) -> int:
         where = all_of(span.holds("run_id"))
