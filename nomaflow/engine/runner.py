@@ -97,7 +97,8 @@ class Runner:
                 else:
                     state, reason = self._never_began(active)
             finally:
-                self._capacity.release(active)
+                # Its locks it has until its end is on record, or a run after it might be on record without it.
+                self._capacity.release(active, keeps_locks=True)
         except _ParkedError:
             self._park(active)
             return
@@ -188,6 +189,7 @@ class Runner:
 
     def _leave(self, active: ActiveRun) -> None:
         del self._active[active.run.id]
+        self._capacity.release(active)
         active.log.end()
         active.ended.set()
         if not self._active:

@@ -126,6 +126,20 @@ async def test_a_waiting_run_can_be_canceled(autojump_clock: Clock, tmp_path: Pa
         assert states(here, "a", "c") == [RunState.RUNNING, RunState.RUNNING]
 
 
+async def test_a_run_has_its_locks_until_its_end_is_on_record(autojump_clock: Clock, tmp_path: Path) -> None:
+    """An engine that came next would go on with it, beside the run that was let in after it."""
+    jobs = {name: job("slow10", more='locks = ["x"]') for name in ("a", "b")}
+    async with clockwork(tmp_path, jobs, settings=SETTINGS) as here:
+        a, b = [await here.launch(name) for name in jobs]
+        await trio.sleep(5)
+        here.commit_fails = True
+        await trio.sleep(20)
+        assert states(here, "a", "b") == [RunState.RUNNING, RunState.QUEUED]
+        assert why(here, "b") == f"waits for the lock x, which {a.id} of a has"
+        here.commit_fails = False
+        assert [(await here.ended(each.id)).state for each in (a, b)] == [RunState.SUCCEEDED, RunState.SUCCEEDED]
+
+
 async def test_a_step_that_waits_for_its_next_try_holds_its_locks_only(autojump_clock: Clock, tmp_path: Path) -> None:
     """No worker and no connector; another job may use them meanwhile, and one with the same lock may not."""
     retry = "[retry]\nattempts = 2\nbase_seconds = 100\n"

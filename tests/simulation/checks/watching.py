@@ -66,7 +66,11 @@ class Watching:
             else:
                 data = parsed(version.text) if version.text is not None else None
             began = max(version.moment, first.began)
-            _change(periods, began, max(began, self._taken_by(version)), _rule(data, schedule, zone))
+            taken = self._taken_by(version)
+            if version.job_id is None:
+                # Another zone counts for a job once the engine can read its file.
+                taken = max([taken, *(until for since, until in self.asleep(job_id) if since <= taken < until)])
+            _change(periods, began, max(began, taken), _rule(data, schedule, zone))
         return periods
 
     def asleep(self, job_id: str) -> list[tuple[float, float]]:
