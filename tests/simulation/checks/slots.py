@@ -123,7 +123,8 @@ def _due(
         if not period.is_sure or not isinstance(period.rule, tuple) or number == 0:
             continue
         window = periods[number - 1]
-        is_new = window.rules == {None, period.rule}
+        # A job that was away and is there again may never have been seen to be away: then its cursor stays.
+        is_new = window.rules == {None, period.rule} and periods[number - 2].rules == {None}
         since = window.began if is_new else 0
         _, after = wall_bounds(facts, max(since, 0), min(window.ended, facts.dump.moment))
         until = _looked_at(facts, period, looks, asleep)
