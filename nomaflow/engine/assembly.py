@@ -17,7 +17,6 @@ import trio
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.settings import Settings
-from nomaflow.engine.attempt import Surroundings
 from nomaflow.engine.backups import Backups
 from nomaflow.engine.board import RECENT, Board
 from nomaflow.engine.connectors import Connectors
@@ -38,6 +37,7 @@ from nomaflow.engine.runner import Runner
 from nomaflow.engine.runs import Runs
 from nomaflow.engine.scheduler import Scheduler
 from nomaflow.engine.schedules import Schedules
+from nomaflow.engine.step_try import Surroundings
 from nomaflow.engine.store import Store
 from nomaflow.engine.timetable import Timetable
 from nomaflow.home import Home

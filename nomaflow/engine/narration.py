@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from nomaflow.engine.active import ActiveRun
-from nomaflow.engine.attempt import Outcome
 from nomaflow.engine.cancel import Stop
+from nomaflow.engine.outcome import Outcome
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import log_row
 from nomaflow.wire import StepState, iso

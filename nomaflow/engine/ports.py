@@ -17,7 +17,7 @@ class Policy(Protocol):
         """Whether runs that this person starts may open the connector."""
 
     def is_admin(self, actor: Actor) -> bool:
-        """Whether this person may do everything: steps of the engine's own touch the history of all jobs."""
+        """Whether this person may do everything: steps of its housekeeping touch the history of all jobs."""
 
     def may_run_shell(self, actor: Actor, job_id: str, tags: list[str]) -> bool:
         """Whether this person may start shell steps of the job."""

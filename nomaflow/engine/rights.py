@@ -58,7 +58,7 @@ class Rights:
         self._check_own_steps(job, actor)
 
     def _check_own_steps(self, job: Job, actor: Actor) -> None:
-        own = next((step for step in job.steps if step.runs_in_engine), None)
+        own = next((step for step in job.steps if step.is_housekeeping), None)
         if own is not None and not self._policy.is_admin(actor):
             raise NotAllowedError(
                 f"{actor.account} may not change {own.type} steps: they touch the history of all jobs; an admin can",

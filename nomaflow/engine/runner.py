@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import trio
@@ -18,7 +17,7 @@ import trio
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.engine import retry
 from nomaflow.engine.active import WAITS, ActiveRun
-from nomaflow.engine.attempt import Attempt, Outcome, Surroundings
+from nomaflow.engine.attempt import Attempt
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop, prove
 from nomaflow.engine.capacity import Capacity
@@ -26,8 +25,10 @@ from nomaflow.engine.change import Change
 from nomaflow.engine.inside import Works, run_inside
 from nomaflow.engine.model import INTERRUPTED_STOPPED, InForce
 from nomaflow.engine.narration import Narrator, seconds_text
+from nomaflow.engine.outcome import Outcome
 from nomaflow.engine.ports import Worker, Workers
 from nomaflow.engine.rows import log_row
+from nomaflow.engine.step_try import StepTry, Surroundings
 from nomaflow.errors import NotReadyError
 from nomaflow.launch.plan import PlannedStep
 from nomaflow.launch.substitution import SubstitutionError
@@ -303,13 +304,13 @@ class Runner:
     async def _try(
         self, active: ActiveRun, planned: PlannedStep, step: StepCommon, position: int, worker: Worker | None
     ) -> tuple[Outcome, Worker | None]:
-        if step.runs_in_engine:
-            say = partial(self._say.line, active, position=position)
-            return await run_inside(self._works, active, step, planned.type, say), worker
+        one = StepTry(self._around, active, step, position)
         try:
+            if step.runs_in_engine:
+                return await run_inside(self._works, one, planned), worker
             worker = worker or await self._pool.acquire(active.run.job_id)
-            attempt = Attempt(self._around, active, step, position, worker)
-            spec = attempt.spec(planned, {**active.job.params, **getattr(step, "op_kwargs", {})})
+            attempt = Attempt(one, worker)
+            spec = attempt.spec(planned)
             if step.runs_code:
                 worker.ran_code_of = active.run.job_id
             grace = self._in_force.settings.engine.cancel_grace_seconds
@@ -318,7 +319,7 @@ class Runner:
                 await worker.kill()
                 worker = await self._pool.acquire(active.run.job_id)
                 worker.ran_code_of = active.run.job_id
-                attempt = Attempt(self._around, active, step, position, worker)
+                attempt = Attempt(one, worker)
                 end = await attempt.run(spec, grace_seconds=grace)
         except SubstitutionError as error:
             error_of_plan = StepError(type="SubstitutionError", message=str(error))

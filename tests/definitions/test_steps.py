@@ -48,9 +48,11 @@ def test_a_step_names_the_connectors_that_it_may_change(fields: dict[str, Any], 
         ("sql_copy", {"is_transactional"}),
         ("python", {"runs_code", "starts_processes"}),
         ("shell", {"starts_processes"}),
+        ("retention", {"runs_in_engine", "is_housekeeping"}),
+        ("backup", {"runs_in_engine", "is_housekeeping"}),
     ],
 )
 def test_each_type_says_what_it_does(kind: str, facts: set[str]) -> None:
     """What engine and workers have to expect of a step stands with its type."""
-    names = ("runs_code", "starts_processes", "is_transactional", "runs_in_engine")
+    names = ("runs_code", "starts_processes", "is_transactional", "runs_in_engine", "is_housekeeping")
     assert {name for name in names if getattr(STEP_TYPES[kind], name)} == facts

@@ -18,6 +18,7 @@ from nomaflow.engine.feed import Feed
 from nomaflow.engine.inside import Works
 from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Actor, InForce, Slot
+from nomaflow.engine.ports import Secrets
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import run_record, run_summary
 from nomaflow.engine.runner import Runner
@@ -155,6 +156,7 @@ async def clockwork(
     settings: str = "[engine]\ntimezone = 'UTC'\n",
     clock: WallClock | None = None,
     works: Works | None = None,
+    secrets: Secrets | None = None,
 ) -> AsyncIterator[Clockwork]:
     """One life of an engine in the folder; a second one goes on with what the first left there."""
     home = Home(folder)
@@ -189,7 +191,7 @@ async def clockwork(
                     feed,
                     workers,
                     Anybody(),
-                    FewSecrets(),
+                    secrets or FewSecrets(),
                     seams,
                     nursery,
                     on_settings=take,

@@ -15,7 +15,6 @@ import trio
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.settings import EngineSettings, Settings
 from nomaflow.engine.active import ActiveRun
-from nomaflow.engine.attempt import Surroundings
 from nomaflow.engine.board import Board
 from nomaflow.engine.cancel import Stop
 from nomaflow.engine.feed import Feed
@@ -23,6 +22,7 @@ from nomaflow.engine.model import Actor, InForce, Run
 from nomaflow.engine.recorder import Recorder
 from nomaflow.engine.rows import run_record
 from nomaflow.engine.runner import Runner
+from nomaflow.engine.step_try import Surroundings
 from nomaflow.engine.store import Store
 from nomaflow.launch import plan as plans
 from nomaflow.launch.overrides import Overrides

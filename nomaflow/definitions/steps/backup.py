@@ -15,6 +15,7 @@ class Backup(StepCommon):
     """Make a verified backup in `.nomaflow/backups`, and delete the old ones."""
 
     runs_in_engine: ClassVar = True
+    is_housekeeping: ClassVar = True
 
     type: Literal["backup"]
     keep_daily: Annotated[int, Field(ge=1, le=1000)] = 7

@@ -83,6 +83,9 @@ class StepCommon(Record):
     runs_in_engine: ClassVar[bool] = False
     """It runs on the engine's own loop and needs no worker."""
 
+    is_housekeeping: ClassVar[bool] = False
+    """It touches the history of all jobs, so only an admin may change it."""
+
     name: StepName
     enabled: bool = True
     timeout_seconds: Seconds = 3600

@@ -15,6 +15,7 @@ class Retention(StepCommon):
     """Delete runs that ended long ago, with their logs; the newest run of each job stays for ever."""
 
     runs_in_engine: ClassVar = True
+    is_housekeeping: ClassVar = True
 
     type: Literal["retention"]
     days: Days | None = None
