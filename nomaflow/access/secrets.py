@@ -93,6 +93,7 @@ class SecretSource:
             "kind": "http",
             "url": connector.url,
             "allow_private": connector.allow_private,
+            "ca_file": str(self._resolve(connector.ca_file)) if connector.ca_file else None,
             "auth": {"type": auth.type, "username": auth.username, "secret": secret},
         }
         return ResolvedConnector(spec, (secret,) if secret else ())

@@ -99,12 +99,13 @@ class HttpAuth(Record):
 
 
 class HttpConnector(Record):
-    """An HTTP service."""
+    """An HTTP service. `ca_file` holds the authorities whose certificates it may have, if not the system's."""
 
     kind: Literal["http"]
     url: Annotated[str, AfterValidator(_check_web_url)]
     auth: HttpAuth = HttpAuth()
     allow_private: bool = False
+    ca_file: FilePath | None = None
     max_runs: MaxRuns | None = None
     description: Text = ""
 

@@ -45,12 +45,13 @@ def unknown_connectors(data: Mapping[str, Any], settings: Settings) -> Iterator[
 
 
 def _step_connectors(where: Location, kind: str, options: Mapping[str, Any], settings: Settings) -> Iterator[Found]:
-    for path in STEP_TYPES[kind].connector_options if kind in STEP_TYPES else ():
+    step_type = STEP_TYPES.get(kind, StepCommon)
+    for path in step_type.connector_options:
         value: Any = options
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
         if isinstance(value, str) and not TOKEN.search(value):
-            yield from _connector((*where, *path), value, settings, kind="sql")
+            yield from _connector((*where, *path), value, settings, kind=step_type.connector_kinds.get(path, "sql"))
 
 
 def _param_connectors(where: Location, params: Mapping[str, Param], settings: Settings) -> Iterator[Found]:

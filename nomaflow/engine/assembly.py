@@ -40,6 +40,7 @@ from nomaflow.engine.schedules import Schedules
 from nomaflow.engine.step_try import Surroundings
 from nomaflow.engine.store import Store
 from nomaflow.engine.timetable import Timetable
+from nomaflow.engine.web import Web
 from nomaflow.home import Home
 from nomaflow.seams import Seams, run_id_of
 from nomaflow.wire import RunState
@@ -93,7 +94,8 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
     around = Surroundings(home.path, home.jobs_dir, secrets, policy, recorder, feed)
     backups = Backups(home, recorder, seams)
     own = Housekeeping(recorder, board, in_force, seams, backups)
-    works = {"retention": own.retention, "backup": own.backup, **given.works}
+    web = Web(seams)
+    works = {"retention": own.retention, "backup": own.backup, "http": web.http, **given.works}
     runner = Runner(around, given.workers, board, seams, in_force, on_end=given.on_end, works=works)
 
     def not_ready() -> list[str]:
@@ -138,7 +140,7 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
     )
     runs = Runs(jobs, runner, recorder, store, seams, door)
     schedules = Schedules(timetable, jobs, runs, door, store, recorder, seams)
-    connectors = Connectors(in_force, catalogue, given.workers, secrets, policy, str(home.path))
+    connectors = Connectors(in_force, catalogue, given.workers, secrets, policy, web, str(home.path))
     engine = Engine(jobs, runs, Replays(jobs, runs, door), schedules, feed, connectors, backups, all_reasons)
     return Assembled(engine, runner, door, scheduler, timetable)
 

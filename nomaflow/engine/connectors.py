@@ -14,6 +14,7 @@ from nomaflow.engine.model import Actor, InForce
 from nomaflow.engine.own_step import own_step
 from nomaflow.engine.ports import Policy, Secrets, Workers
 from nomaflow.engine.run_log import Masks
+from nomaflow.engine.web import Web
 from nomaflow.errors import NotAllowedError, NotBuiltError, NotFoundError, NotReadyError
 from nomaflow.wire import ConnectorInfo, ConnectorTest
 from nomaflow.worker.pool import WorkerError
@@ -32,10 +33,11 @@ class Connectors:
         pool: Workers[Any],
         secrets: Secrets,
         policy: Policy,
+        web: Web,
         home: str,
     ) -> None:
         self._in_force, self._catalogue, self._pool = in_force, catalogue, pool
-        self._secrets, self._policy, self._home = secrets, policy, home
+        self._secrets, self._policy, self._web, self._home = secrets, policy, web, home
 
     def all(self) -> list[ConnectorInfo]:
         """Every connector, by name."""
@@ -54,23 +56,23 @@ class Connectors:
         ]
 
     async def test(self, name: str, actor: Actor) -> ConnectorTest:
-        """Open the connector in a worker and ask it one thing."""
+        """Open the connector, a database in a worker, and ask it one thing."""
         connector = self._usable(name, actor)
-        if not isinstance(connector, SqlConnector):
+        if not isinstance(connector, SqlConnector | HttpConnector):
             raise NotBuiltError(f"testing a connector of kind {connector.kind} is not built yet")
         try:
             resolved = self._secrets.connector(name)
         except LookupError as error:
             return ConnectorTest(ok=False, message=str(error.args[0]), elapsed_ms=0)
         started = time.monotonic()
-        end = await self._ask(name, dict(resolved.spec))
+        if isinstance(connector, HttpConnector):
+            ok, message = await self._web.probe(resolved.spec, TEST_SECONDS)
+        else:
+            ok, message = await self._ask(name, dict(resolved.spec))
         elapsed_ms = round((time.monotonic() - started) * 1000, 1)
-        if "done" in end:
-            return ConnectorTest(ok=True, message=f"{name} answers", elapsed_ms=elapsed_ms)
-        message = end["failed"]["message"] if "failed" in end else end.get("died", "the test was stopped")
         masks = Masks()
         masks.add(resolved.secrets)
-        return ConnectorTest(ok=False, message=masks.over(message).strip().split("\n")[0], elapsed_ms=elapsed_ms)
+        return ConnectorTest(ok=ok, message=masks.over(message).strip().split("\n")[0], elapsed_ms=elapsed_ms)
 
     def _usable(self, name: str, actor: Actor) -> Connector:
         """The connector, if the person may use it."""
@@ -81,7 +83,8 @@ class Connectors:
             raise NotAllowedError(f"{actor.account} may not use the connector {name!r}; an admin can grant it")
         return connectors[name]
 
-    async def _ask(self, name: str, spec: Message) -> Message:
+    async def _ask(self, name: str, spec: Message) -> tuple[bool, str]:
+        """Whether the database answers, and what it says."""
         try:
             worker = await self._pool.acquire("")
         except WorkerError as error:
@@ -95,7 +98,9 @@ class Connectors:
         finally:
             with trio.CancelScope(shield=True):
                 await self._pool.release(worker, clean="done" in end)
-        return end
+        if "done" in end:
+            return True, f"{name} answers"
+        return False, end["failed"]["message"] if "failed" in end else end.get("died", "the test was stopped")
 
     def _users(self) -> dict[str, set[str]]:
         users: dict[str, set[str]] = {}

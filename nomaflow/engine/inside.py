@@ -8,8 +8,8 @@ would stand still, and what it does after `trio.Cancelled` is short, since its r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from nomaflow.definitions.steps.common import StepCommon
@@ -22,6 +22,7 @@ from nomaflow.wire import Rung, StepError
 from nomaflow.worker import failures, lasting
 from nomaflow.worker.context import ConnectorError
 
+ENDED = "the step ended"
 LEFT = "the step ran in the engine, which has left it"
 
 
@@ -39,7 +40,7 @@ class OwnStep:
     `step` is its definition as saved, `options` and `kwargs` what it runs with: everything is put in, secrets are
     revealed. `outputs` is what the earlier steps gave, as `{output, status}`, and `active` the run with its job.
     `rolled_back`, `on_stop` and `survivors` are for the receipt of a cancel: a step that knows what it leaves behind
-    keeps them true while it works.
+    keeps them true while it works. `lasting` says why it is not to be tried again if its time is over now.
     """
 
     def __init__(self, one: StepTry, planned: PlannedStep, given: Inputs) -> None:
@@ -51,13 +52,18 @@ class OwnStep:
         self.options: Mapping[str, Any] = given.options
         self.outputs = given.outputs
         self.rolled_back: bool | Literal["unknown"] = "unknown"
-        self.on_stop = "the step ended"
+        self.on_stop = ENDED
+        self.lasting: str | None = None
         self.survivors: list[str] = []
 
     @property
     def attempt(self) -> int:
         """Which try it is, from 1 on."""
         return self._try.number
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return self.active.now()
 
     def say(self, text: str, level: str = "INFO") -> None:
         """A line of the run's log; one of DEBUG only where the run's level is DEBUG."""
@@ -121,4 +127,9 @@ async def run_inside(works: Works, one: StepTry, planned: PlannedStep) -> Outcom
     asked_at = min(max(stop.requested_at, began_at), now)
     stop.rungs.append(Rung(rung="soft cancel", started_at=asked_at, ended_at=now, result=one.masked(own.on_stop)))
     stop.rolled_back, stop.survivors, stop.proof = own.rolled_back, one.masked(own.survivors), LEFT
-    return outcome or stopped_outcome(stop, seconds, error)
+    if outcome is not None:
+        return outcome
+    if own.on_stop != ENDED:
+        own.say(own.on_stop, "WARNING")
+    ended = stopped_outcome(stop, seconds, error)
+    return ended if own.lasting is None else replace(ended, may_retry=False, lasting=own.lasting)

@@ -72,7 +72,11 @@ BAD_TEXTS: dict[str, tuple[bytes, str, int | None]] = {
         4,
     ),
     "a step without its key": (b'\n[[steps]]\nname = "A"\ntype = "shell"\n', "steps.A.argv is required", 2),
-    "a step without its type": (b'[[steps]]\nname = "A"\n', "steps.A.type is required: one of 'backup', 'python'", 1),
+    "a step without its type": (
+        b'[[steps]]\nname = "A"\n',
+        "steps.A.type is required: one of 'backup', 'http', 'python'",
+        1,
+    ),
     "a callable without its module": (
         STEP.replace("hello:main", "say_hello").encode(),
         "steps.A.callable must be module:function, for example hello:say_hello",

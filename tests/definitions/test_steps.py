@@ -50,6 +50,7 @@ def test_a_step_names_the_connectors_that_it_may_change(fields: dict[str, Any], 
         ("shell", {"starts_processes"}),
         ("retention", {"runs_in_engine", "is_housekeeping"}),
         ("backup", {"runs_in_engine", "is_housekeeping"}),
+        ("http", {"runs_in_engine"}),
     ],
 )
 def test_each_type_says_what_it_does(kind: str, facts: set[str]) -> None:

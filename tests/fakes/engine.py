@@ -26,6 +26,7 @@ from nomaflow.engine.replays import Replays
 from nomaflow.engine.schedules import Schedules
 from nomaflow.engine.ticket import Ticket
 from nomaflow.engine.timetable import Timetable
+from nomaflow.engine.web import Web
 from nomaflow.home import Home
 from nomaflow.seams import Seams
 from nomaflow.wire import BackupInfo, ConnectorTest
@@ -152,7 +153,7 @@ class FakeConnectors(Connectors):
 
     def __init__(self, fake: FakeEngine, catalogue: Catalogue, access: Access) -> None:
         no_pool, no_secrets = cast("Workers[Worker]", None), cast("Secrets", None)
-        super().__init__(fake.in_force, catalogue, no_pool, no_secrets, access, str(fake.home.path))
+        super().__init__(fake.in_force, catalogue, no_pool, no_secrets, access, Web(fake.seams), str(fake.home.path))
         self._fake = fake
 
     async def test(self, name: str, actor: Actor) -> ConnectorTest:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nomaflow.definitions.steps.backup import Backup
 from nomaflow.definitions.steps.common import StepCommon
+from nomaflow.definitions.steps.http import Http
 from nomaflow.definitions.steps.python import Python
 from nomaflow.definitions.steps.retention import Retention
 from nomaflow.definitions.steps.shell import Shell
@@ -17,10 +18,11 @@ from nomaflow.definitions.steps.sql_query import SqlQuery
 STEP_TYPES: dict[str, type[StepCommon]] = {
     "sql_query": SqlQuery,
     "sql_copy": SqlCopy,
+    "http": Http,
     "python": Python,
     "shell": Shell,
     "retention": Retention,
     "backup": Backup,
 }
 
-Step = Annotated[SqlQuery | SqlCopy | Python | Shell | Retention | Backup, Field(discriminator="type")]
+Step = Annotated[SqlQuery | SqlCopy | Http | Python | Shell | Retention | Backup, Field(discriminator="type")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -71,6 +71,9 @@ class StepCommon(Record):
     connector_options: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The options that name connectors, each by the keys that lead there."""
 
+    connector_kinds: ClassVar[Mapping[tuple[str, ...], str]] = {}
+    """The kind of connector that such an option takes, where it is not `sql`."""
+
     runs_code: ClassVar[bool] = False
     """It loads Python code of the home, so its worker serves no other job afterwards."""
 
@@ -102,7 +105,8 @@ class StepCommon(Record):
             value: Any = self
             for key in keys:
                 value = getattr(value, key)
-            yield value
+            if value is not None:
+                yield value
 
     def writes(self) -> frozenset[str]:
         """Those of the connectors that the step may change, as far as its options tell; references included."""
