@@ -154,6 +154,11 @@ class Case:
         return "".join(letter if letter.isalnum() else "-" for letter in text.lower())
 
     @property
+    def is_in_engine(self) -> bool:
+        """Whether it has no process."""
+        return self.step_type == "http"
+
+    @property
     def is_on_server(self) -> bool:
         """Whether a backend of the server is at work when the step is."""
         return "pg" in self.step and self.shows is None
@@ -171,6 +176,10 @@ def _shell(script: str) -> str:
 
 def _query(connector: str, sql: str) -> str:
     return f'type = "sql_query"\nconnector = "{connector}"\nquery = """{sql}"""\n'
+
+
+def _http(path: str, method: str = "GET") -> str:
+    return f'type = "http"\nconnector = "web"\nurl = "{path}"\nmethod = "{method}"\n'
 
 
 COPY = """type = "sql_copy"
@@ -219,4 +228,8 @@ CASES = (
     Case("shell", "sleeps", _shell("echo at work; sleep 600")),
     # Its worker is not deaf, and what SIGTERM leaves of the group is killed.
     Case("shell", "deaf, with a child", _shell(DEAF_SHELL), (SOFT, TERM), force=True),
+    Case("http", "asks a silent service", _http("silent"), rolled_back=True, shows="GET "),
+    Case("http", "reads a slow answer", _http("drip"), rolled_back=True, shows="GET "),
+    Case("http", "sends to a silent service", _http("silent", "POST"), shows="POST "),
+    Case("http", "sends, slow answer", _http("drip", "POST"), rolled_back=False, force=True, shows="POST "),
 )  # fmt: skip

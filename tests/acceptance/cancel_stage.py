@@ -1,4 +1,5 @@
-"""A real engine with a job for each way in which a step can be canceled, and a PostgreSQL server that can be frozen."""
+"""A real engine with a job for each way in which a step can be canceled, a PostgreSQL server that can be frozen,
+and a web service that misbehaves."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from typing import Any
 from nomaflow.worker import process_group
 from tests.acceptance.cancel_cases import CASES, CODE, PG_COPY, Case
 from tests.servers.engine import Child
+from tests.servers.misbehaving import Service, service
 from tests.servers.postgresql import Server
 from tests.servers.proxy import Proxy
 
@@ -36,8 +38,8 @@ class Canceled:
 class Stage:
     """The engine, its home, and the servers."""
 
-    def __init__(self, engine: Child, home: Path, server: Server, proxy: Proxy) -> None:
-        self.engine, self.home, self.server, self.proxy = engine, home, server, proxy
+    def __init__(self, engine: Child, home: Path, server: Server, proxy: Proxy, web: Service) -> None:
+        self.engine, self.home, self.server, self.proxy, self.web = engine, home, server, proxy, web
 
     def cancel(self, case: Case) -> Canceled:
         """Launch the case's job, cancel it when its step is at work, and wait for its end.
@@ -124,10 +126,11 @@ def stage(home: Path, server: Server) -> Iterator[Stage]:
         proxy = Proxy(server.host, server.port)
         opened.callback(proxy.close)
         mute = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
-        _prepare(home, server, {"pg_proxy": proxy.port, "mute": mute.getsockname()[1]})
+        web = opened.enter_context(service())
+        _prepare(home, server, {"pg_proxy": proxy.port, "mute": mute.getsockname()[1]}, web)
         engine = Child(home, "serve")
         opened.callback(engine.stop)
-        yield Stage(engine, home, server, proxy)
+        yield Stage(engine, home, server, proxy, web)
 
 
 def wait_for[T](look: Callable[[], T | None]) -> T:
@@ -145,7 +148,7 @@ def is_alive(pid: int) -> bool:
     return bool(process_group.living([pid]))
 
 
-def _prepare(home: Path, server: Server, ports: dict[str, int]) -> None:
+def _prepare(home: Path, server: Server, ports: dict[str, int], web: Service) -> None:
     (home / "jobs").mkdir()
     (home / "secrets").mkdir()
     password = home / "secrets" / "pg"
@@ -171,6 +174,7 @@ def _prepare(home: Path, server: Server, ports: dict[str, int]) -> None:
         + ('password_file = "secrets/pg"\n' if url.startswith("postgresql") else "")
         for name, url in urls.items()
     )
+    connectors += f'[connectors.web]\nkind = "http"\nurl = "{web.url}"\nallow_private = true\n'
     engine = f"[engine]\ntimezone = 'UTC'\ndrain_seconds = 0.1\ncancel_grace_seconds = {GRACE_SECONDS}\n"
     (home / "nomaflow.toml").write_text(f"{engine}[shell]\nenabled = true\n{connectors}")
     (home / "jobs" / "cases.py").write_text(CODE)
