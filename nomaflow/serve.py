@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -186,6 +187,9 @@ async def _serve_store(
         assembled = assemble(given, catalogue)
         engine, runner, scheduler = assembled.engine, assembled.runner, assembled.scheduler
         await take_up(assembled, recorder, left)
+        if settings.sample.enabled:
+            # With the runs, which may ask it until they end.
+            await runs_nursery.start(_serve_sample, settings, seams)
         runs_nursery.start_soon(pool.fill)
         runs_nursery.start_soon(pool.retire_idle)
         drained = trio.Event()
@@ -257,6 +261,12 @@ def _make_samples(home: Home, settings: Settings) -> None:
 
         for path in sample.make_databases(home.path, settings):
             log.info("made the sample database %s", path.name)
+
+
+async def _serve_sample(settings: Settings, seams: Seams, *, task_status: trio.TaskStatus[Any]) -> None:
+    from nomaflow.sample import tracker
+
+    await tracker.serve(settings, seams.now, task_status=task_status)
 
 
 async def stop_on_signals(stopping: Stopping, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

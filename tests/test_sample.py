@@ -7,18 +7,19 @@ import sqlite3
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nomaflow.definitions.connector import SqlConnector
+from nomaflow.definitions.connector import HttpConnector, SqlConnector
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.settings import Settings
 from nomaflow.definitions.steps.python import Python
 from nomaflow.definitions.steps.sql_copy import SqlCopy
 from nomaflow.errors import NotReadyError
-from nomaflow.sample import make_databases
+from nomaflow.sample import make_databases, tracker
 from nomaflow.sample.database import Table, Value, columns, write_database
 
 if TYPE_CHECKING:
@@ -186,8 +187,9 @@ def test_the_settings_name_every_connector_of_the_sample() -> None:
     read = settings()
     assert read.sample.enabled
     assert read.sample.first_run == "flights-daily-sync"
-    assert set(read.connectors) == {"flights-source", "flights", "jde", "nomajde", "nomasx1", "nomasx1-sandbox"}
-    for connector in read.connectors.values():
+    databases = {"flights-source", "flights", "jde", "nomajde", "nomasx1", "nomasx1-sandbox", "issues"}
+    assert set(read.connectors) == {*databases, "tracker"}
+    for connector in (read.connectors[name] for name in databases):
         assert isinstance(connector, SqlConnector)
         assert connector.url.startswith(f"{connector.backend}:///.nomaflow/sample/")
 
@@ -235,6 +237,62 @@ def test_flights_daily_sync_copies_five_tables_and_rolls_up() -> None:
     read = job(HOME / "jobs/flights-daily-sync.toml")
     assert [step.type for step in read.steps] == ["sql_copy"] * 5 + ["sql_query"]
     assert {step.name for step in read.steps[:5]} == set(FLIGHTS)
+
+
+def test_api_pull_is_the_original() -> None:
+    """A request, an upsert and a mark; tried three times, ever longer apart."""
+    read = job(HOME / "jobs/api-pull.toml")
+    assert [(step.type, step.timeout_seconds) for step in read.steps] == [
+        ("http", 60),
+        ("python", 300),
+        ("sql_query", 30),
+    ]
+    assert [(schedule.cron, schedule.timezone) for schedule in read.schedules] == [("15 * * * *", "UTC")]
+    assert (read.retry.attempts, read.retry.backoff, read.retry.base_seconds) == (3, "exponential", 30)
+    assert {"repo", "target_connector"} <= set(read.params)
+
+
+def test_the_tracker_says_the_same_everywhere() -> None:
+    """What an issue is depends on the day alone: it is opened, answered and closed, and never seen in the future."""
+    now = datetime(2026, 3, 20, 11, tzinfo=UTC)
+    seen = list(tracker.issues("a", date(2026, 3, 19), now))
+    assert seen == list(tracker.issues("a", date(2026, 3, 19), now))
+    assert {issue["state"] for issue in seen} == {"open", "closed"}
+    assert all("2026-03-19" <= issue["updated_at"] <= "2026-03-20T11" for issue in seen)
+    # Four issues of each of three days have changed on a whole day; on this one, two of each up to eleven o'clock.
+    assert len(seen) == 3 * 4 + 3 * 2
+    later = {issue["number"]: issue for issue in tracker.issues("a", date(2026, 3, 19), now + timedelta(days=30))}
+    assert all(later[issue["number"]]["opened_at"] == issue["opened_at"] for issue in seen)
+
+
+def test_the_tracker_is_served_where_its_connector_leads() -> None:
+    """Not for a home of one's own whose connector of that name leads elsewhere, nor without [sample]."""
+    here = HttpConnector(kind="http", url="http://127.0.0.1:8603/v1")
+    elsewhere = HttpConnector(kind="http", url="https://tracker.example.org:8603")
+    ports = [
+        tracker._port(settings().model_copy(update={"connectors": {"tracker": each}})) for each in (here, elsewhere)
+    ]
+    assert ports == [8603, None]
+    assert tracker._port(Settings(connectors={"tracker": here})) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/v1/repos/a/issues?since=2026-03-01", 200),
+        ("POST", "/v1/repos/a/issues?since=2026-03-01", 405),
+        ("GET", "/v1/repos/a/issues", 400),
+        ("GET", "/v1/repos/a/issues?since=soon", 400),
+        ("GET", "/v1/repos/a/issues?since=2020-01-01", 400),
+        ("GET", "/v1/repos/../issues", 404),
+        ("GET", "/v1", 200),
+        ("GET", "/v2", 404),
+    ],
+)
+def test_the_tracker_refuses_in_json(method: str, target: str, status: int) -> None:
+    """Like a service of the real world."""
+    told, body = tracker._body(method, target, datetime(2026, 3, 20, tzinfo=UTC))
+    assert (told, "error" in body) == (status, status != 200)
 
 
 def _dump(path: Path) -> list[str]:

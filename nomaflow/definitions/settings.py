@@ -91,7 +91,7 @@ class Switch(Record):
 
 
 class Sample(Switch):
-    """`[sample]`: the databases of the sample jobs, made when missing."""
+    """`[sample]`: the databases of the sample jobs, made when missing, and the web API that they ask."""
 
     first_run: JobId | None = None
     """The job that is run once when the home is new."""

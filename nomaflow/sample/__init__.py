@@ -1,4 +1,4 @@
-"""The sample home's source databases, made when they are missing.
+"""The sample home's source databases, made when they are missing, and its web API (`sample.tracker`).
 
 The connectors `flights-source` and `jde` name two SQLite files; nothing else of the home is touched. The tables are the
 same on every machine: the flights come from a package, the JDE-shaped ones from a seeded generator.
