@@ -116,7 +116,7 @@ def _port(settings: Settings) -> int | None:
 async def _answer(now: Callable[[], datetime], stream: trio.SocketStream) -> None:
     """Serve one connection, with one request."""
     protocol = h11.Connection(h11.SERVER)
-    # What a client does wrong ends its own connection, and nothing else.
+    # Whatever is wrong with a connection ends it, and nothing else.
     try:
         with trio.move_on_after(REQUEST_SECONDS):
             request: h11.Request | None = None
@@ -136,10 +136,11 @@ async def _answer(now: Callable[[], datetime], stream: trio.SocketStream) -> Non
                 ("Connection", "close"),
             ]
             answer = h11.Response(status_code=status, reason=HTTPStatus(status).phrase, headers=headers)
-            sent = [protocol.send(part) or b"" for part in (answer, h11.Data(data), h11.EndOfMessage())]
+            content = [h11.Data(data)] if request.method != b"HEAD" else []
+            sent = [protocol.send(part) or b"" for part in (answer, *content, h11.EndOfMessage())]
             await stream.send_all(b"".join(sent))
-    except (trio.BrokenResourceError, h11.RemoteProtocolError):
-        return
+    except Exception as error:
+        log.info("the sample's tracker could not serve a request: %s", error)
     finally:
         await trio.aclose_forcefully(stream)
 

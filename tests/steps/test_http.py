@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from nomaflow.errors import RetryAfter
 from nomaflow.steps.http import errors, run
@@ -483,13 +484,43 @@ async def test_nothing_is_left_open(web: Service) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
-@pytest.mark.parametrize("value", ["a\r\nX-More: 1", "a\x00b"])
+@pytest.mark.parametrize("value", ["s3cret\r\nX-More: 1", "s3cret\x00b", "s3cret\n", "s3cret\ud800"])
 async def test_a_header_stays_one(web: Service, value: str) -> None:
-    """What a parameter brings in cannot end it."""
-    with pytest.raises(errors.RequestError, match="cannot be sent") as raised:
-        await ask(web.url, "echo", headers={"X-Given": value})
+    """What a parameter or a secret brings in cannot end it; the error does not show it."""
+    auth = {"type": "bearer", "username": None, "secret": value}
+    with pytest.raises(errors.RequestError, match="the header Authorization holds a line feed") as raised:
+        await ask(connector(web.url, auth=auth), "echo")
+    assert "s3cret" not in str(raised.value)
     assert not may_retry(raised.value)
     assert web.requests == []
+
+
+async def test_a_header_may_have_any_letter(web: Service) -> None:
+    """As UTF-8; blanks around it are none of its own."""
+    await ask(web.url, "echo", headers={"X-Given": " café "})
+    assert web.requests[0].headers["x-given"].encode("latin-1").decode() == "café"
+
+
+async def test_an_address_in_a_header_is_shown_without_its_query(web: Service) -> None:
+    """A redirect to a store of files has its key there."""
+    told = Told()
+    web.moved_to = "/echo?key=s3cret"
+    await ask(web.url, "moved/302", told)
+    assert "< location: /echo?…" in told.debug
+    assert not any("s3cret" in line for line in [*told.lines, *told.debug])
+
+
+async def test_a_resolver_that_hangs_is_not_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    """The connection has its seconds, whatever they are spent on, and the loop goes on meanwhile."""
+
+    async def hangs(host: str, port: int) -> list[str]:
+        await trio.sleep_forever()
+        return []
+
+    began = trio.current_time()
+    with pytest.raises(errors.ConnectTimeoutError, match="did not take a connection within 30 s"):
+        await ask("http://slow.example", resolve=hangs, connect_timeout_seconds=30)
+    assert trio.current_time() - began == 30
 
 
 async def test_a_connector_of_another_kind_is_refused() -> None:

@@ -123,6 +123,8 @@ def test_a_path_stands_below_the_connectors_url(
     [
         ("https://api.example/v1", "../admin"),
         ("https://api.example/v1", "%2e%2e/admin"),
+        ("https://api.example/v1", "repos/../other/issues"),
+        ("https://api.example/v1", "repos/%2E/issues?a=1"),
         ("https://api.example/v1", "https://evil.example/"),
         ("https://api.example/v1", "http://api.example/"),
         ("https://api.example/v1", "https://api.example:8443/"),

@@ -44,6 +44,7 @@ _TWICE = frozenset({"POST", "PATCH"})
 """Two of them may do a thing twice."""
 
 _MASKED = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+_ADDRESSES = frozenset({"location", "content-location", "refresh", "link"})
 _FOR_ALL = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent", "connection"})
 """Headers that another service than the one that the step names may have too."""
 
@@ -318,4 +319,8 @@ def _text(value: Any) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    return "••••" if name.lower() in _MASKED else value[:1000]
+    """A header's value as the log may have it; the query of an address may be a key."""
+    if name.lower() in _MASKED:
+        return "••••"
+    address, mark, _ = value.partition("?")
+    return f"{address}?…" if mark and name.lower() in _ADDRESSES else value[:1000]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -42,6 +43,8 @@ HEAD_BYTES = 102_400
 
 EXTRA_BYTES = 1024 * 1024
 """What an answer may have on the wire beside its body."""
+
+_NOT_IN_FIELDS = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """The addresses of a host, in the order in which they are to be tried; raises OSError."""
@@ -149,12 +152,10 @@ async def exchange(
         RequestError: it cannot be sent.
     """
     protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-    try:
-        request = h11.Request(method=method, target=target.path, headers=list(headers))
-        sent = (protocol.send(request) or b"") + (protocol.send(h11.Data(content)) or b"" if content else b"")
-        sent += protocol.send(h11.EndOfMessage()) or b""
-    except h11.LocalProtocolError as error:
-        raise RequestError(f"the request cannot be sent: {error}") from None
+    fields = [(name.encode(), _field(name, value)) for name, value in headers]
+    request = h11.Request(method=method, target=target.path, headers=fields)
+    body = [h11.Data(content)] if content else []
+    sent = b"".join(protocol.send(part) or b"" for part in (request, *body, h11.EndOfMessage()))
     stream = await _connected(target, bounds, ca_file, resolve)
     try:
         on_send()
@@ -167,6 +168,13 @@ async def exchange(
     finally:
         # At once: TLS would say good-bye, and the other side may not listen.
         await trio.aclose_forcefully(stream)
+
+
+def _field(name: str, value: str) -> bytes:
+    # Looked at here: h11's own error would show the value, which may be a secret.
+    if _NOT_IN_FIELDS.search(value):
+        raise RequestError(f"the header {name} holds a line feed or another character that HTTP does not allow there")
+    return value.strip(" \t").encode()
 
 
 async def _connected(target: Target, bounds: Bounds, ca_file: str | None, resolve: Resolve) -> trio.abc.Stream:

@@ -40,11 +40,6 @@ class Target:
         is_upgrade = (other.scheme, other.port) == ("http", 80) and (self.scheme, self.port) == ("https", 443)
         return (self.scheme, self.port) == (other.scheme, other.port) or is_upgrade
 
-    @property
-    def bare_path(self) -> str:
-        """The path without the query."""
-        return self.path.partition("?")[0]
-
 
 def parse(url: str) -> Target:
     """An address from its text.
@@ -93,17 +88,16 @@ def resolve(base: str | None, url: str | None, query: Iterable[tuple[str, str]] 
             raise RequestError("the url leads to another service than the connector; give a path below its url")
         return target
     assert base is not None
-    root = parse(base)
     if url is None or not url.strip("/"):
         return parse(_with_query(base, query))
+    if any(_plain(segment) in (".", "..") for segment in url.partition("?")[0].split("/")):
+        # A parameter that is put into it could lead to every other path of the service.
+        raise RequestError("the url holds `.` or `..`; below a connector's url, write the path as it is")
     base_path, _, base_query = base.partition("#")[0].partition("?")
     path, _, own_query = url.partition("#")[0].partition("?")
     joined = base_path.rstrip("/") + "/" + path.lstrip("/")
     both = "&".join(part for part in (base_query, own_query) if part)
-    target = parse(_with_query(f"{joined}?{both}" if both else joined, query))
-    if not target.bare_path.startswith(root.bare_path.rstrip("/") + "/"):
-        raise RequestError("the url leads out of the connector's path")
-    return target
+    return parse(_with_query(f"{joined}?{both}" if both else joined, query))
 
 
 def redirected(origin: Target, location: str) -> Target:
@@ -145,7 +139,7 @@ def _without_dots(path: str) -> str:
     kept: list[str] = []
     segments = path.split("/")
     for number, segment in enumerate(segments):
-        plain = re.sub("%2e", ".", segment, flags=re.IGNORECASE)
+        plain = _plain(segment)
         if plain in (".", ".."):
             if plain == ".." and len(kept) > 1:
                 kept.pop()
@@ -154,6 +148,10 @@ def _without_dots(path: str) -> str:
         else:
             kept.append(segment)
     return "/".join(kept)
+
+
+def _plain(segment: str) -> str:
+    return re.sub("%2e", ".", segment, flags=re.IGNORECASE)
 
 
 def _with_query(url: str, query: Iterable[tuple[str, str]]) -> str:
