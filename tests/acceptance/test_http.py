@@ -48,6 +48,8 @@ JOBS = {
     "late": RETRY + ask("silent", 'method = "POST"', "timeout_seconds = 0.3"),
     "private": RETRY + '[[steps]]\nname = "ask"\ntype = "http"\nurl = "{url}/echo"',
     "large": RETRY + ask("endless"),
+    "unset": RETRY + ask("echo", 'headers = { X-Api-Key = "${env:NOMAFLOW_TEST_NONE}" }'),
+    "inside": RETRY + ask("moved/302", 'query = { to = "http://169.254.169.254/latest/meta-data" }'),
 }
 
 
@@ -161,6 +163,8 @@ def test_a_busy_service_is_asked_again_when_it_says(here: Stage) -> None:
         ("lost", 3, "AnswerLostError", "the connection ended before the answer did", None),
         ("late", 1, "TimeoutError", "timed out after 0.3 s", "whether it was done is unknown"),
         ("private", 1, "AddressRefusedError", "is a loopback address", "an address that is refused stays refused"),
+        ("unset", 1, "SubstitutionError", "the environment of the engine has no variable 'NOMAFLOW_TEST_NONE'", None),
+        ("inside", 1, "AddressRefusedError", "169.254.169.254 is the address of a cloud's metadata", "stays refused"),
         ("large", 1, "TooLargeError", "more than 4,194,304 bytes", "larger than the step takes"),
     ],
 )

@@ -138,6 +138,20 @@ async def test_what_it_raises_when_it_is_stopped_is_no_failure(autojump_clock: C
     assert [rung.result for rung in run.receipt.rungs] == ["taken back"]
 
 
+async def test_a_stopping_engine_ends_it(autojump_clock: Clock, tmp_path: Path) -> None:
+    """After the drain, as every other step; nobody knows how far it came, so it is not tried again."""
+    text = own("[retry]\nattempts = 3\nbase_seconds = 5")
+    async with clockwork(tmp_path, {"keep": text}, works={"retention": sleeps}) as here:
+        run_id = (await here.launch("keep")).id
+        await trio.sleep(5)
+        hurry = trio.Event()
+        hurry.set()
+        await here.runner.drain(1, hurry)
+        run = here.stored(run_id)
+    assert (run.state, run.reason) == (RunState.FAILED, "interrupted: engine stopped")
+    assert (run.steps[0].state, run.steps[0].attempt) == (StepState.FAILED, 1)
+
+
 async def test_it_is_given_what_a_workers_step_is_given(autojump_clock: Clock, tmp_path: Path) -> None:
     """Kwargs with secrets in the place of their names, connectors with theirs; and none of that is shown."""
     text = """

@@ -253,7 +253,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 @functools.cache
 def _usual_context() -> ssl.SSLContext:
     paths = ssl.get_default_verify_paths()
-    has_own = paths.cafile is not None or (paths.capath is not None and any(os.scandir(paths.capath)))
+    has_own = paths.cafile is not None or (paths.capath is not None and bool(os.listdir(paths.capath)))
     return ssl.create_default_context(cafile=None if has_own else certifi.where())
 
 
