@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from nomaflow.definitions.connector import HttpConnector
 from nomaflow.definitions.job import Job
 from nomaflow.definitions.param import Param
 from nomaflow.definitions.problems import Found, Location, near_miss
 from nomaflow.definitions.settings import Settings
 from nomaflow.definitions.steps import STEP_TYPES
 from nomaflow.definitions.steps.common import StepCommon
+from nomaflow.definitions.steps.http import Http
 from nomaflow.definitions.tokens import TOKEN
 
 
@@ -29,6 +32,8 @@ def unknown_references(job: Job, settings: Settings) -> Iterator[Found]:
             yield (*where, "type"), message
         yield from _param_connectors((*where, "op_kwargs"), job.op_kwargs(step), settings)
         yield from _step_connectors(where, step.type, step.options(), settings)
+        if isinstance(step, Http):
+            yield from _other_host((*where, "url"), step, settings)
         known = {**job.params, **job.op_kwargs(step)}
         for path, text in _option_texts(step):
             for message in _unknown_tokens(text, known, earlier):
@@ -65,6 +70,15 @@ def _connector(where: Location, name: Any, settings: Settings, kind: str | None 
         yield where, f"names an unknown connector {name!r}" + near_miss(str(name), settings.connectors)
     elif kind and (actual := settings.connectors[name].kind) != kind:
         yield where, f"names {name!r}, which is a connector of kind {actual}; this step needs one of kind {kind}"
+
+
+def _other_host(where: Location, step: Http, settings: Settings) -> Iterator[Found]:
+    """A url that its connector cannot sign in at; one with `${…}` in its host is looked at when the step starts."""
+    connector = settings.connectors.get(step.connector or "")
+    if isinstance(connector, HttpConnector) and step.url and step.url.startswith(("http://", "https://")):
+        host = urlsplit(step.url).hostname or ""
+        if "${" not in host and host != urlsplit(connector.url).hostname:
+            yield where, f"leads to {host}, and its connector {step.connector!r} elsewhere; give a path below its url"
 
 
 def _option_texts(step: StepCommon) -> Iterator[Found]:

@@ -95,6 +95,16 @@ def test_the_line_that_says_it_has_no_query() -> None:
     assert step(connector="api", url="items?key=1").detail == "GET api items"
 
 
+SETTINGS = Settings.model_validate(
+    {
+        "connectors": {
+            "api": {"kind": "http", "url": "https://api.example.org/v1"},
+            "db": {"kind": "sql", "url": "sqlite:///a.db"},
+        }
+    }
+)
+
+
 @pytest.mark.parametrize(
     ("connector", "found"),
     [
@@ -105,15 +115,25 @@ def test_the_line_that_says_it_has_no_query() -> None:
 )
 def test_its_connector_is_one_of_kind_http(connector: str, found: list[str]) -> None:
     """A step without one names none."""
-    settings = Settings.model_validate(
-        {
-            "connectors": {
-                "api": {"kind": "http", "url": "https://api.example.org"},
-                "db": {"kind": "sql", "url": "sqlite:///a.db"},
-            }
-        }
-    )
     steps = [{**STEP, **URL, "name": "free"}, {**STEP, "connector": connector}]
     job = Job.model_validate({"id": "job", "steps": steps})
-    assert [message for _, message in unknown_references(job, settings)] == found
+    assert [message for _, message in unknown_references(job, SETTINGS)] == found
     assert job.connectors() == {connector}
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [
+        ("https://evil.example.org/v1", True),
+        ("https://API.example.org/other", False),
+        ("https://${kw:host}/", False),
+        ("items", False),
+    ],
+)
+def test_its_url_leads_to_its_connector(url: str, is_told: bool) -> None:
+    """Told when it is saved, as far as the file tells where it leads."""
+    params = {"host": {"type": "text", "default": "a"}}
+    job = Job.model_validate({"id": "job", "params": params, "steps": [{**STEP, "connector": "api", "url": url}]})
+    found = list(unknown_references(job, SETTINGS))
+    message = "leads to evil.example.org, and its connector 'api' elsewhere; give a path below its url"
+    assert found == ([(("steps", 0, "url"), message)] if is_told else [])
