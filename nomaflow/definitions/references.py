@@ -56,7 +56,7 @@ def _step_connectors(where: Location, kind: str, options: Mapping[str, Any], set
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
         if isinstance(value, str) and not TOKEN.search(value):
-            yield from _connector((*where, *path), value, settings, kind=step_type.connector_kinds.get(path, "sql"))
+            yield from _connector((*where, *path), value, settings, kind=step_type.connector_kinds.get(path[0], "sql"))
 
 
 def _param_connectors(where: Location, params: Mapping[str, Param], settings: Settings) -> Iterator[Found]:

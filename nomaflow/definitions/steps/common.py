@@ -71,8 +71,8 @@ class StepCommon(Record):
     connector_options: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The options that name connectors, each by the keys that lead there."""
 
-    connector_kinds: ClassVar[Mapping[tuple[str, ...], str]] = {}
-    """The kind of connector that such an option takes, where it is not `sql`."""
+    connector_kinds: ClassVar[Mapping[str, str]] = {}
+    """Of what kind a connector must be, by the first key; `sql` where nothing is said."""
 
     runs_code: ClassVar[bool] = False
     """It loads Python code of the home, so its worker serves no other job afterwards."""

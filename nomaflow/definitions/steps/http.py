@@ -119,7 +119,7 @@ class Http(StepCommon):
     runs_in_engine: ClassVar = True
     literal_options: ClassVar = frozenset({"outputs", "expected_statuses"})
     connector_options: ClassVar = (("connector",),)
-    connector_kinds: ClassVar = {("connector",): "http"}
+    connector_kinds: ClassVar = {"connector": "http"}
 
     type: Literal["http"]
     connector: ConnectorRef | None = None
