@@ -40,10 +40,10 @@ _WITHOUT_BODY = ("GET", "HEAD")
 def _check_header(name: str) -> str:
     if name.lower() in _BY_CONNECTOR:
         raise ValueError(
-            f"must not hold {name}: who signs in stands in the connector's `auth`, which keeps it from other hosts"
+            "is none of a step's own: who signs in stands in the connector's `auth`, which keeps it from other hosts"
         )
     if name.lower() in _BY_PROTOCOL:
-        raise ValueError(f"must not hold {name}: it is made from the request")
+        raise ValueError("is made from the request; leave it out")
     return name
 
 
