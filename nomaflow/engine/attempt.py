@@ -67,7 +67,8 @@ class Attempt:
         options = given.options
         if step.runs_code:
             types = {name: param.type for name, param in self._try.params().items()}
-            options = options | {"types": types, "import_root": str(around.import_root)}
+            own = sorted(getattr(step, "op_kwargs", {}))
+            options = options | {"types": types, "own": own, "import_root": str(around.import_root)}
         return {
             "type": planned.type,
             "runs_code": step.runs_code,

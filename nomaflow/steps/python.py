@@ -12,7 +12,8 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
@@ -22,6 +23,10 @@ MAX_OUTPUT = 1024 * 1024
 MAX_DEPTH = 32
 """An output is a message to later steps and is stored with the run; rows belong in a table."""
 
+MAX_SIGNATURE = 300
+
+Function = Callable[..., Any]
+
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any] | None:
     """Import and call.
@@ -30,27 +35,31 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any] | None:
         What the function returned: a dict of JSON values, `{"rows_affected": n}` for a bare int, None for nothing.
 
     Raises:
-        TypeError: it returned something else, or takes no such arguments.
-        ImportError, AttributeError: the callable is not there.
+        TypeError: it returned something else, or cannot be called with what the job gives it.
+        ImportError, AttributeError: the callable is not there. What its module raises when it is imported comes with
+            the attribute `doing`, which says that.
     """
-    function = _load(options["import_root"], options["callable"])
-    kwargs = _accepted(function, _typed(ctx.params, options.get("types", {})))
-    ctx.log.debug("▶ %s(%s)", options["callable"], ", ".join(sorted(kwargs)))
-    return _output(_call(function, ctx, kwargs, options.get("flavour", "asyncio")), options["callable"])
+    target = options["callable"]
+    function = _load(options["import_root"], target)
+    given = _typed(ctx.params, options.get("types", {}))
+    kwargs = _accepted(function, target, given, own=frozenset(options.get("own", ())))
+    ctx.log.debug("▶ %s(%s)", target, ", ".join(sorted(kwargs)))
+    return _output(_call(function, ctx, kwargs, options.get("flavour", "asyncio")), target)
 
 
-def _load(import_root: str, target: str) -> Callable[..., Any]:
+def _load(import_root: str, target: str) -> Function:
     if import_root not in sys.path:
         sys.path.insert(0, import_root)
     # Bytecode beside the jobs would show up in their git status.
     sys.dont_write_bytecode = True
     module_name, _, path = target.partition(":")
     # Before anything of it runs: a job's text alone must not reach the code of a library, or of ours.
-    top = importlib.util.find_spec(module_name.partition(".")[0])
-    if top is None:
-        raise ModuleNotFoundError(f"No module named {module_name!r}", name=module_name)
-    _check_home_of(import_root, target, top.origin or next(iter(top.submodule_search_locations or ()), None))
-    found: Any = importlib.import_module(module_name)
+    with _doing(f"the module {module_name} could not be imported"):
+        top = importlib.util.find_spec(module_name.partition(".")[0])
+        if top is None:
+            raise ModuleNotFoundError(f"No module named {module_name!r}", name=module_name)
+        _check_home_of(import_root, target, top.origin or next(iter(top.submodule_search_locations or ()), None))
+        found: Any = importlib.import_module(module_name)
     for name in path.split("."):
         if not hasattr(found, name):
             raise _lasting(AttributeError(f"the module {module_name} was imported, but has no function {path!r}"))
@@ -59,8 +68,18 @@ def _load(import_root: str, target: str) -> Callable[..., Any]:
         raise _lasting(TypeError(f"{target} is a {type(found).__name__}, not a function"))
     owner = sys.modules.get(getattr(found, "__module__", None) or "")
     _check_home_of(import_root, target, getattr(owner, "__file__", None))
-    function: Callable[..., Any] = found
+    function: Function = found
     return function
+
+
+@contextmanager
+def _doing(what: str) -> Iterator[None]:
+    """Let an error say what was being done when it came."""
+    try:
+        yield
+    except Exception as error:
+        error.__dict__["doing"] = what
+        raise
 
 
 def _check_home_of(import_root: str, target: str, file: str | None) -> None:
@@ -81,30 +100,77 @@ def _typed(params: dict[str, Any], types: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _accepted(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Without a `**` catch-all a function gets the kwargs that it names; job params are shared by all steps."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return kwargs
-    named = {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
-    return {name: value for name, value in kwargs.items() if name in named}
+def _accepted(function: Function, target: str, given: dict[str, Any], *, own: frozenset[str]) -> dict[str, Any]:
+    """The kwargs to call it with. Job params are shared by all steps, so a function without a `**` catch-all gets those
+    that it names; what stands in the step's `own` op_kwargs is meant for it alone.
+
+    Raises:
+        TypeError: it names one that there is not, or not one of its own.
+    """
+    signature = inspect.signature(function)
+    parameters = signature.parameters.values()
+    named = {parameter.name for parameter in parameters if parameter.kind in _BY_NAME}
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    kwargs = {name: value for name, value in given.items() if takes_all or name in named}
+    shown = f"{target}{_shown(signature)}"
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        if "too many positional" in str(error):
+            first = "takes nothing; its first parameter must be for the context, as in def main(ctx, **_)"
+            raise _lasting(TypeError(f"{shown} {first}")) from None
+    if unexpected := sorted((own & given.keys()) - kwargs.keys()):
+        message = f"{shown} takes no {_listed(unexpected)}, which the step's op_kwargs give it"
+        raise _lasting(TypeError(f"{message}; mend the name, or let the function take **_"))
+    try:
+        signature.bind(None, **kwargs)
+    except TypeError as error:
+        mend = "declare what is missing under [params] or [steps.op_kwargs], or give it a default"
+        raise _lasting(TypeError(f"{shown} cannot be called: {error}; {mend}")) from None
+    return kwargs
 
 
-def _call(function: Callable[..., Any], ctx: StepContext, kwargs: dict[str, Any], flavour: str) -> Any:
-    if not inspect.iscoroutinefunction(function):
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _shown(signature: inspect.Signature) -> str:
+    """The signature without its types, which make it long."""
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    text = str(signature.replace(parameters=bare, return_annotation=signature.empty))
+    return text if len(text) <= MAX_SIGNATURE else f"{text[:MAX_SIGNATURE]}…)"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _call(function: Function, ctx: StepContext, kwargs: dict[str, Any], flavour: str) -> Any:
+    call = _call_trio if flavour == "trio" else _call_asyncio
+    try:
+        if inspect.iscoroutinefunction(function):
+            return call(function(ctx, **kwargs), ctx)
         with ctx.canceler.interrupting_main_thread():
-            return function(ctx, **kwargs)
-    return _call_trio(function, ctx, kwargs) if flavour == "trio" else _call_asyncio(function, ctx, kwargs)
+            result = function(ctx, **kwargs)
+        # A decorator that is no `async def` itself hides that what it wraps is one.
+        return call(result, ctx) if inspect.iscoroutine(result) else result
+    except BaseExceptionGroup as error:
+        # What a task group or a nursery makes of tasks that were all asked to stop.
+        if ctx.is_cancelled() and error.split(lambda leaf: type(leaf).__name__ in _STOPS)[1] is None:
+            raise StepCanceled from None
+        raise
 
 
-def _call_asyncio(function: Callable[..., Any], ctx: StepContext, kwargs: dict[str, Any]) -> Any:
+_STOPS = ("StepCanceled", "CancelledError")
+
+
+def _call_asyncio(coroutine: Coroutine[Any, Any, Any], ctx: StepContext) -> Any:
     import asyncio
 
     async def main() -> Any:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         with ctx.canceler.armed(lambda: loop.call_soon_threadsafe(task.cancel)):
-            return await function(ctx, **kwargs)
+            return await coroutine
 
     try:
         return asyncio.run(main())
@@ -114,7 +180,7 @@ def _call_asyncio(function: Callable[..., Any], ctx: StepContext, kwargs: dict[s
         raise
 
 
-def _call_trio(function: Callable[..., Any], ctx: StepContext, kwargs: dict[str, Any]) -> Any:
+def _call_trio(coroutine: Coroutine[Any, Any, Any], ctx: StepContext) -> Any:
     import trio
 
     async def main() -> Any:
@@ -123,7 +189,7 @@ def _call_trio(function: Callable[..., Any], ctx: StepContext, kwargs: dict[str,
             trio.CancelScope() as scope,
             ctx.canceler.armed(lambda: token.run_sync_soon(scope.cancel)),
         ):
-            return await function(ctx, **kwargs)
+            return await coroutine
         raise StepCanceled
 
     return trio.run(main)
@@ -140,7 +206,8 @@ def _output(value: Any, target: str) -> dict[str, Any] | None:
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _lasting(TypeError(f"{target} returned a dict that is no JSON: {error}")) from None
+        where = f"{foreign}; return numbers, text, lists and dicts" if (foreign := _foreign(value)) else error
+        raise _lasting(TypeError(f"{target} returned a dict that is no JSON: {where}")) from None
     if len(text) > MAX_OUTPUT or _is_deep(value):
         raise _lasting(
             TypeError(
@@ -150,6 +217,23 @@ def _output(value: Any, target: str) -> dict[str, Any] | None:
         )
     output: dict[str, Any] = json.loads(text)
     return output
+
+
+def _foreign(value: Any, path: str = "", levels: int = MAX_DEPTH) -> str | None:
+    """Where a value holds something that JSON has not, and what that is."""
+    if value is None or isinstance(value, str | int) or levels == 0:
+        return None
+    if isinstance(value, float):
+        return None if value - value == 0 else f"{path} is {value}"
+    if isinstance(value, dict):
+        if strange := [key for key in value if not isinstance(key, str | int | float | bool | None)]:
+            return f"{path or 'it'} has a {type(strange[0]).__name__} for a key"
+        items = [(f"{path}.{key}" if path else str(key), item) for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(f"{path}[{number}]", item) for number, item in enumerate(value)]
+    else:
+        return f"{path} is a {type(value).__name__}"
+    return next((found for where, item in items if (found := _foreign(item, where, levels - 1))), None)
 
 
 def _is_deep(value: Any, levels: int = MAX_DEPTH) -> bool:

@@ -11,6 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from nomaflow.worker.connector import Connector, SyncConnector
+from nomaflow.worker.connector import dropped as dropped
+from nomaflow.worker.connector import first_line as first_line
+
 Json = Any
 Row = tuple[Any, ...]
 
@@ -37,6 +41,20 @@ class ConnectorError(LookupError):
     """A connector that there is not, or that the run may not use; the message says which and why."""
 
     lasting = "what the run may use does not change by itself"
+
+
+class UnknownStepError(KeyError):
+    """No earlier step has that name."""
+
+    lasting = "the job's steps stay as they are"
+
+    def __init__(self, name: str, earlier: list[str]) -> None:
+        super().__init__(name)
+        known = f"those before this one are {', '.join(earlier)}" if earlier else "this one is the first"
+        self._message = f"there is no earlier step {name!r}; {known}"
+
+    def __str__(self) -> str:
+        return self._message
 
 
 class Canceler:
@@ -147,8 +165,10 @@ class Database(Protocol):
     def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
         """All rows of one statement."""
 
-    def stream(self, sql: str, params: Mapping[str, Any] | None = None, *, size: int = 1000) -> Iterator[Sequence[Row]]:
-        """The rows in batches."""
+    def stream(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, size: int = 1000
+    ) -> Generator[Sequence[Row], None, None]:
+        """The rows in batches; no other statement may run meanwhile."""
 
     def commit(self) -> None: ...
     def rollback(self) -> bool | None:
@@ -174,104 +194,6 @@ class Database(Protocol):
 
 def unheard() -> None:
     """Nobody wants to know."""
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first; drivers add hints over several lines."""
-    return str(error).strip().partition("\n")[0]
-
-
-def dropped(database: Database) -> bool | None:
-    """Roll back after an error, which is the one to raise; what `rollback` gives, None where that failed too."""
-    try:
-        return database.rollback()
-    except Exception as error:  # closing drops the changes as well
-        log.warning("rolling back failed: %s", first_line(error))
-        return None
-
-
-class SyncConnector:
-    """A connector for plain functions: each statement commits by itself, unless it is inside `transaction()`."""
-
-    def __init__(self, name: str, database: Database, canceler: Canceler) -> None:
-        self.name = name
-        self._database, self._canceler = database, canceler
-        self._in_transaction = False
-
-    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
-        """Run one statement; the number of rows it affected."""
-        return self._run(lambda: self._database.execute(sql, params))
-
-    def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """All rows."""
-        return self._run(lambda: self._database.fetch(sql, params))
-
-    def scalar(self, sql: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The first column of the first row; None where there is no row."""
-        rows = self.fetch(sql, params)
-        return rows[0][0] if rows else None
-
-    @contextmanager
-    def transaction(self) -> Iterator[SyncConnector]:
-        """All statements of the block, or none of them."""
-        self._in_transaction = True
-        try:
-            yield self
-        except BaseException:
-            dropped(self._database)
-            raise
-        else:
-            self._database.commit()
-        finally:
-            self._in_transaction = False
-
-    def _run[T](self, statement: Callable[[], T]) -> T:
-        with self._canceler.stopping(self._database):
-            try:
-                result = statement()
-                if not self._in_transaction:
-                    self._database.commit()
-            except Exception as error:
-                if not self._in_transaction:
-                    dropped(self._database)
-                if self._canceler.why is not None:
-                    log.info("stopped: %s", first_line(error))
-                    raise self._canceler.stop() from error
-                raise
-        return result
-
-
-class Connector:
-    """A connector for `async def` steps: the same verbs, awaited; `sync` is the plain form.
-
-    `ctx.get_connector(name)` gives one with or without `await`.
-    """
-
-    def __init__(self, open_sync: Callable[[], SyncConnector], in_thread: Callable[..., Awaitable[Any]]) -> None:
-        self._open_sync, self._in_thread = open_sync, in_thread
-
-    def __await__(self) -> Generator[Any, Any, Connector]:
-        yield from self._in_thread(self._open_sync).__await__()
-        return self
-
-    @property
-    def sync(self) -> SyncConnector:
-        """The plain form; opens the connection if it is not open."""
-        return self._open_sync()
-
-    async def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
-        """Run one statement; the number of rows it affected."""
-        result: int = await self._in_thread(lambda: self._open_sync().execute(sql, params))
-        return result
-
-    async def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """All rows."""
-        rows: list[Row] = await self._in_thread(lambda: self._open_sync().fetch(sql, params))
-        return rows
-
-    async def scalar(self, sql: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The first column of the first row; None where there is no row."""
-        return await self._in_thread(lambda: self._open_sync().scalar(sql, params))
 
 
 @dataclass(frozen=True)
@@ -334,8 +256,10 @@ class StepContext:
         """The output and state of an earlier step.
 
         Raises:
-            KeyError: no earlier step of this run has that name.
+            UnknownStepError: no earlier step of this run has that name. A KeyError, too.
         """
+        if name not in self.outputs:
+            raise UnknownStepError(name, list(self.outputs))
         return self.outputs[name]
 
     def close(self) -> None:

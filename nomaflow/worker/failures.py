@@ -32,6 +32,8 @@ def described(error: BaseException, import_root: str | None) -> dict[str, str]:
         message = str(error).strip()
     except Exception as inner:
         message = f"({type(inner).__qualname__} while its message was made)"
+    if isinstance(doing := getattr(error, "doing", None), str):
+        message = f"{doing}: {message}"
     first, _, rest = message.partition("\n")
     trace = rest if import_root is None and type(error).__module__ != "builtins" else _trace(error, import_root)
     if len(trace) > MAX_TRACEBACK:

@@ -207,7 +207,10 @@ class Worker:
         root.addHandler(handler)
         root.setLevel(spec["log_level"])
         logging.captureWarnings(True)
-        context = self._context(spec, canceler)
+        # Not from the tree of loggers: a `dictConfig` in the step's code switches off all that are there before it.
+        log = logging.Logger("nomaflow.step", spec["log_level"])  # noqa: LOG001  # see above
+        log.addHandler(handler)
+        context = self._context(spec, canceler, log)
         self._opened, self._has_told_commit = [], False
         end: protocol.Message
         try:
@@ -227,13 +230,14 @@ class Worker:
             err.drain()
             sys.stdout, sys.stderr = usual
             root.removeHandler(handler)
+            log.removeHandler(handler)
         if context.rolled_back is not None:
             end["rolled_back"] = context.rolled_back
         if left := self._left():
             end["left"] = left
         return end
 
-    def _context(self, spec: dict[str, Any], canceler: Canceler) -> StepContext:
+    def _context(self, spec: dict[str, Any], canceler: Canceler, log: logging.Logger) -> StepContext:
         outputs = {name: PreviousStep(**previous) for name, previous in spec["outputs"].items()}
         return StepContext(
             run_id=spec["run_id"],
@@ -243,7 +247,7 @@ class Worker:
             log_level=spec["log_level"],
             session_user=spec["session_user"],
             params=spec["kwargs"],
-            log=logging.getLogger("nomaflow.step"),
+            log=log,
             canceler=canceler,
             emit_progress=lambda progress: self._channel.send({"progress": progress}),
             open_connector=lambda name: self._open(name, spec.get("connectors", {})),
@@ -256,6 +260,8 @@ class Worker:
         answer = given.get(name) or self._ask(name)
         if "error" in answer:
             raise ConnectorError(answer["error"])
+        if (kind := answer["connector"].get("kind", "sql")) != "sql":
+            raise ConnectorError(f"{name!r} is a connector of kind {kind}; get_connector opens those of kind sql")
         databases = importlib.import_module("nomaflow.steps.databases")
         database: Database = databases.open_database(answer["connector"])
         self._opened.append((name, database))

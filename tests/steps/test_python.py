@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 import textwrap
@@ -80,10 +81,49 @@ def test_kwargs_are_filtered_by_the_signature(step: Step, signature: str, got: d
     assert step(code, params={"a": 1, "b": 2, "c": 3}) == got
 
 
-def test_a_missing_argument_is_the_functions_own_error(step: Step) -> None:
-    """As Python says it."""
-    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'period'"):
-        step("def main(ctx, period): ...")
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        ("ctx, period: str", "(ctx, period) cannot be called: missing a required argument: 'period'; declare what is"),
+        ("ctx, *, a, period", "(ctx, *, a, period) cannot be called: missing a required"),
+        ("ctx, /, ctx2, a=1", "(ctx, /, ctx2, a=1) cannot be called: missing a required argument: 'ctx2'"),
+        ("", "() takes nothing; its first parameter must be for the context, as in def main(ctx, **_)"),
+        ("*, a", "(*, a) takes nothing; its first parameter must be for the context"),
+    ],
+)
+def test_a_wrong_signature_is_shown(step: Step, signature: str, message: str) -> None:
+    """As the function has it, without its types, and with what to do."""
+    with pytest.raises(TypeError, match=rf"^module_\d+:main{re.escape(message)}"):
+        step(f"def main({signature}): ...", params={"a": 1})
+
+
+def test_what_only_the_step_was_given_must_be_named(step: Step) -> None:
+    """A misspelled op_kwarg would change nothing, silently; job params are for all steps."""
+    code = """
+        def main(ctx, *, dry_run=True): return {"dry_run": dry_run}
+        def takes_all(ctx, **more): return more
+    """
+    params = {"dry_rum": False, "apps_id": 10}
+    with pytest.raises(TypeError, match=r"main\(ctx, \*, dry_run=True\) takes no dry_rum, which the step's op_kwargs"):
+        step(code, params=params, own=["dry_rum"])
+    assert step(code, params=params) == {"dry_run": True}
+    assert step(code, "takes_all", params=params, own=["dry_rum"]) == params
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("{'days': [date(2026, 1, 1)]}", "days[0] is a date; return numbers, text"),
+        ("{'a': {'b': {1}}}", "a.b is a set"),
+        ("{'a': float('nan')}", "a is nan"),
+        ("{date(2026, 1, 1): 1}", "it has a date for a key"),
+        ("{'a': {(1, 2): 1}}", "a has a tuple for a key"),
+    ],
+)
+def test_what_is_no_json_is_named(step: Step, returned: str, message: str) -> None:
+    """By its place in what came back."""
+    with pytest.raises(TypeError, match=rf"returned a dict that is no JSON: {re.escape(message)}"):
+        step(f"from datetime import date\ndef main(ctx): return {returned}")
 
 
 def test_debug_names_the_call_without_its_values(step: Step) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from nomaflow.worker.context import CUT_SECONDS, Canceler, Row, StepCanceled, unheard
+from nomaflow.worker.connector import ConnectorBusyError
+from nomaflow.worker.context import CUT_SECONDS, Canceler, PreviousStep, Row, StepCanceled, unheard
 from tests.fakes.context import step_context
 
 
@@ -35,8 +36,12 @@ class FakeDatabase:
         self.done.append(sql)
         return [(1, "a"), (2, "b")] if "rows" in sql else []
 
-    def stream(self, sql: str, params: Mapping[str, Any] | None = None, *, size: int = 1000) -> Iterator[Sequence[Row]]:
-        yield self.fetch(sql, params)
+    def stream(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, size: int = 1000
+    ) -> Generator[Sequence[Row], None, None]:
+        rows = self.fetch(sql, params)
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
 
     def commit(self) -> None:
         self.done.append("commit")
@@ -188,7 +193,74 @@ def test_except_exception_does_not_swallow_a_cancel() -> None:
 
 
 def test_an_unknown_earlier_step_is_a_key_error() -> None:
-    """There is no output to read."""
+    """There is no output to read; the message names the steps that there are."""
     ctx, _ = step_context()
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError) as caught:
         ctx.previous_step("gone")
+    assert str(caught.value) == "there is no earlier step 'gone'; this one is the first"
+    ctx.outputs = {"a": PreviousStep({}, "SUCCEEDED"), "b": PreviousStep({}, "SUCCEEDED")}
+    with pytest.raises(KeyError, match="those before this one are a, b"):
+        ctx.previous_step("gone")
+
+
+def test_rows_come_in_batches() -> None:
+    """The transaction ends with the last of them, and with an early end it is dropped."""
+    database = FakeDatabase()
+    ctx, _ = step_context(open_connector=lambda name: database)
+    connector = ctx.get_connector("db").sync
+    assert list(connector.stream("rows", size=1)) == [[(1, "a")], [(2, "b")]]
+    for _ in connector.stream("rows"):
+        break
+    with connector.transaction():
+        assert len(list(connector.stream("rows"))) == 1
+    assert database.done == ["rows", "commit", "rows", "rollback", "rows", "commit"]
+
+
+def test_a_connector_that_streams_runs_nothing_else() -> None:
+    """On no database, though some could: what works on one home's should work on another's."""
+    database = FakeDatabase()
+    ctx, _ = step_context(open_connector=lambda name: database)
+    connector = ctx.get_connector("db").sync
+    rows = connector.stream("rows", size=1)
+    next(rows)
+    for call in (connector.execute, connector.fetch, lambda sql: next(connector.stream(sql))):
+        with pytest.raises(ConnectorBusyError, match="'db' is still giving the rows of a stream"):
+            call("other")
+    rows.close()
+    assert connector.execute("other") == 3
+
+
+def test_a_cancel_ends_a_stream() -> None:
+    """Between two batches, as in the middle of one."""
+    database = FakeDatabase()
+    ctx, _ = step_context(open_connector=lambda name: database)
+    batches = ctx.get_connector("db").sync.stream("rows", size=1)
+    next(batches)
+    ctx.checkpoint()
+    ctx.canceler.cancel("user:ana", 5)
+    with pytest.raises(StepCanceled):
+        ctx.checkpoint()
+    batches.close()
+    assert database.done == ["rows", "rollback"]
+
+
+def test_threads_share_a_connector() -> None:
+    """Their statements run one after another; drivers take no two at once."""
+    inside, most = [0], [0]
+
+    class Slow(FakeDatabase):
+        def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            threading.Event().wait(0.002)
+            inside[0] -= 1
+            return 1
+
+    ctx, _ = step_context(open_connector=lambda name: Slow())
+    connector = ctx.get_connector("db").sync
+    threads = [threading.Thread(target=connector.execute, args=("x",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]

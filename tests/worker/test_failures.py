@@ -47,7 +47,8 @@ async def test_a_module_that_cannot_be_loaded_is_told_without_the_importers_fram
         broken = (await run(worker, code.step(module="broken"))).end["failed"]
         gone = (await run(worker, code.step(module="gone"))).end["failed"]
     assert broken["traceback"].startswith(f'  File "{code.root}/broken.py", line 1\n')
-    assert (gone["type"], gone["message"], gone["traceback"]) == ("ModuleNotFoundError", "No module named 'gone'", "")
+    message = "the module gone could not be imported: No module named 'gone'"
+    assert (gone["type"], gone["message"], gone["traceback"]) == ("ModuleNotFoundError", message, "")
 
 
 def test_what_steps_and_databases_say_needs_no_traceback() -> None:
