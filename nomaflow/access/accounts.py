@@ -122,6 +122,10 @@ class Access:
         """Whether this person is an admin."""
         return roles.reaches(self.account(actor.account).role, "admin")
 
+    def may_run_job(self, actor: Actor, job_id: str, tags: list[str]) -> bool:
+        """Whether this person may run the job. Cron fires may do what the saved job says."""
+        return actor.surface == "cron" or roles.allows(self.account(actor.account), "operator", job_id, tags)
+
     def may_run_shell(self, actor: Actor, job_id: str, tags: list[str]) -> bool:
         """Whether this person may start shell steps of the job. Cron fires may do what the saved job says."""
         return actor.surface == "cron" or roles.runs_shell(self.account(actor.account), job_id, tags)

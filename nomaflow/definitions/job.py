@@ -17,6 +17,7 @@ from nomaflow.definitions.param import Param, Params
 from nomaflow.definitions.problems import Found, LocatedError, near_miss
 from nomaflow.definitions.record import JobId, LogLevel, Name, Number, ParamName, Record, Tag, Text
 from nomaflow.definitions.steps import Step
+from nomaflow.definitions.steps.call_job import CallJob
 from nomaflow.definitions.steps.common import Retry, StepName
 
 Overlap = Literal["skip", "queue_one", "cancel_running", "allow"]
@@ -130,7 +131,7 @@ class Job(Record):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Job:
-        found = chain(self._double_names(), self._schedule_problems(), self._missing_params())
+        found = chain(self._double_names(), self._schedule_problems(), self._missing_params(), self._calls_of_itself())
         if problems := list(islice(found, MAX_TOLD)):
             raise LocatedError(problems)
         return self
@@ -196,6 +197,15 @@ class Job(Record):
     def _double_names(self) -> Iterator[Found]:
         yield from double_names("steps", [step.name for step in self.steps])
         yield from double_names("schedules", [schedule.name for schedule in self.schedules])
+
+    def called(self) -> Iterator[CallJob]:
+        """The steps that run other jobs."""
+        yield from (step for step in self.steps if isinstance(step, CallJob))
+
+    def _calls_of_itself(self) -> Iterator[Found]:
+        for number, step in enumerate(self.steps):
+            if isinstance(step, CallJob) and step.job == self.id:
+                yield ("steps", number, "job"), "calls the job that it is a step of, which would never end"
 
     def _schedule_problems(self) -> Iterator[Found]:
         for number, schedule in enumerate(self.schedules):

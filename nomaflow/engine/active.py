@@ -35,7 +35,9 @@ class ActiveRun:
     its timeout. From `is_ending` on nothing changes any
     more how the run ends. `obstacle` says what the run waits for while it does, and `tell` passes that on to followers.
     `goes_on` is the wait in which an earlier engine left it. One that `is_parked` stays as the store has it: this
-    engine stops, and the next one goes on with it.
+    engine stops, and the next one goes on with it. `parent` is the run that waits for this one's end and lends it its
+    locks, `child` the one that this one waits for. One that `holds_on` is in the middle of something that no other
+    engine could go on with, although it waits.
     """
 
     run: Run
@@ -49,6 +51,9 @@ class ActiveRun:
     goes_on: WaitRow | None = None
     note: str | None = None
     is_parked: bool = False
+    parent: ActiveRun | None = None
+    child: ActiveRun | None = None
+    holds_on: bool = False
     acceptance: Ticket | None = None
     unrecorded: Change = field(default_factory=Change)
     is_ending: bool = False
@@ -68,6 +73,11 @@ class ActiveRun:
             if self.stop_asked.is_set():
                 scope.cancel()
             yield scope
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the block that is left undisturbed is to be left: a stop is asked for, or its time is over."""
+        return self._scope is not None and self._scope.cancel_called
 
     def ask_to_stop(self) -> None:
         """Wake whatever waits in this run."""
@@ -159,6 +169,17 @@ class ActiveRun:
             updated=[run_update(self.run)],
         )
 
+    def steps_left(self, change: Change, reason: str | None) -> Change:
+        """CANCELED for the steps that were never begun; FAILED for one that the engine itself left in the middle."""
+        why = f"canceled by {self.stop.by}" if self.stop else "an earlier step failed"
+        for position, (planned, step) in enumerate(zip(self.run.plan.steps, self.run.steps, strict=True)):
+            if step.state is StepState.PENDING:
+                skipped = why if planned.runs else planned.reason
+                change.add(self.step_ended(position, StepState.CANCELED, reason=skipped))
+            elif step.state is StepState.RUNNING:
+                change.add(self.step_ended(position, StepState.FAILED, reason=reason))
+        return change
+
     def step_waits(self, position: int, due_at: datetime) -> Change:
         """The next try is due then, whichever engine makes it. The event's reason tells it from the start of a try."""
         step = self.run.steps[position]
@@ -200,7 +221,12 @@ class ActiveRun:
     def may_be_parked(self) -> bool:
         """Whether nothing of the run goes on that the next engine could not begin: it is QUEUED, or a step waits."""
         waits = self.run.state is RunState.QUEUED or self.run.wait_reason is not None or self.obstacle is not None
-        return waits and self.stop is None
+        return waits and self.stop is None and not self.holds_on and self.parent is None
+
+    @property
+    def lenders(self) -> list[ActiveRun]:
+        """The runs that wait for this one: what they have is its own, too."""
+        return [self.parent, *self.parent.lenders] if self.parent is not None else []
 
     @property
     def wait_reason(self) -> str | None:

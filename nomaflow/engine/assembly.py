@@ -19,6 +19,7 @@ from nomaflow.definitions.job import Job
 from nomaflow.definitions.settings import Settings
 from nomaflow.engine.backups import Backups
 from nomaflow.engine.board import RECENT, Board
+from nomaflow.engine.call_job import Calls, saved_plan
 from nomaflow.engine.connectors import Connectors
 from nomaflow.engine.door import Door
 from nomaflow.engine.engine import Engine
@@ -107,7 +108,18 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
         return [*not_ready(), f"no schedule fires: {held}"] if held is not None else not_ready()
 
     known = store.known_definitions()
-    door = Door(runner, board, feed, seams, in_force, given.nursery, home.path, known, not_ready)
+    door = Door(
+        runner,
+        board,
+        feed,
+        seams,
+        in_force,
+        given.nursery,
+        home.path,
+        known,
+        not_ready,
+        saved_plan=lambda job_id: saved_plan(catalogue, job_id, door.today()),
+    )
     timetable, pauses = Timetable(store.schedules(), store.last_number(), store.skips()), Pauses(store.pauses())
     jobs = Jobs(
         home,
@@ -139,6 +151,8 @@ def assemble(given: Given, catalogue: Catalogue) -> Assembled:
         expect=given.expect,
     )
     runs = Runs(jobs, runner, recorder, store, seams, door)
+    # It starts runs itself, so it comes after all that the runner must not know.
+    works.setdefault("call_job", Calls(jobs, runs, runner, door, recorder, seams).run)
     schedules = Schedules(timetable, jobs, runs, door, store, recorder, seams)
     connectors = Connectors(in_force, catalogue, given.workers, secrets, policy, web, str(home.path))
     engine = Engine(jobs, runs, Replays(jobs, runs, door), schedules, feed, connectors, backups, all_reasons)

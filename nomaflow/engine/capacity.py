@@ -1,6 +1,7 @@
 """What runs share: workers, locks, connectors. A run waits here until all that it claims is free, and says for what.
 
-All or nothing: a run that waits holds nothing, so no two can wait for each other. Those that wait are served in order
+All or nothing: a run that waits holds nothing, so no two can wait for each other. A run that waits for the end of one
+that it has called holds the locks of both, from its beginning on, and lends them. Those that wait are served in order
 of their nominal times; none takes a lock that an earlier one waits for.
 """
 
@@ -14,7 +15,8 @@ import trio
 
 from nomaflow.definitions.settings import Settings
 from nomaflow.engine.active import ActiveRun
-from nomaflow.engine.model import InForce
+from nomaflow.engine.cancel import Stop
+from nomaflow.engine.model import INTERRUPTED_STOPPED, InForce
 
 
 @dataclass(order=True)
@@ -76,6 +78,19 @@ class Capacity:
             return False
         return True
 
+    async def take_again(self, active: ActiveRun) -> None:
+        """Wait until a run that gave up its place in the middle has one again.
+
+        Where nothing begins any more the run is stopped: no other engine could go on with it.
+        """
+        if active.stop is not None:
+            return
+        active.holds_on = True
+        self.line_up(active, active.run.due_at)
+        if not await self.wait(active) and active.stop is None:
+            active.stop = Stop("shutdown", "engine", active.now(), INTERRUPTED_STOPPED)
+        active.holds_on = False
+
     def keep_locks(self, active: ActiveRun) -> None:
         """Give a run that an earlier engine began the locks that it had then."""
         self._locks |= dict.fromkeys(active.claims.locks, active)
@@ -131,13 +146,14 @@ class Capacity:
 
     def _needed(self, active: ActiveRun) -> set[str]:
         """The locks that the run has still to get; one that waits for a step's next try has them all."""
-        return {name for name in active.claims.locks if self._locks.get(name) is not active}
+        own = [active, *active.lenders]
+        return {name for name in active.claims.locks if self._locks.get(name) not in own}
 
     def _lacks(self, active: ActiveRun) -> str | None:
         claims = active.claims
         for name in sorted(claims.locks):
             holder = self._locks.get(name)
-            if holder is not None and holder is not active:
+            if holder is not None and holder is not active and holder not in active.lenders:
                 run = holder.run
                 if name.startswith("turn "):
                     return f"waits for the end of {run.id}, the run of this job before it"

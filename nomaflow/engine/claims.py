@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nomaflow.definitions import database_url
 from nomaflow.definitions.connector import Connector, SqlConnector
 from nomaflow.definitions.job import Job
+from nomaflow.definitions.steps.call_job import CallJob
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.launch.plan import Plan, PlannedStep
 
@@ -27,8 +28,19 @@ def turn(job_id: str) -> str:
     return f"turn of {job_id}"
 
 
-def claims(job: Job, plan: Plan, connectors: Mapping[str, Connector], home: Path, *, takes_turns: bool) -> Claims:
+def claims(
+    job: Job,
+    plan: Plan,
+    connectors: Mapping[str, Connector],
+    home: Path,
+    *,
+    takes_turns: bool,
+    saved_plan: Callable[[str], tuple[Job, Plan] | None] = lambda job_id: None,
+) -> Claims:
     """The job's locks, the files that its steps write, and the connectors that they use.
+
+    The locks of jobs that it calls and waits for are among them: one that waited for another's lock in the middle of a
+    run could wait for ever, while that other run waits for one of its own.
 
     A database that is a file takes one writer at a time, so a run that writes one has it for itself. What python code
     opens is not known, but the connectors that its parameters name are.
@@ -39,6 +51,7 @@ def claims(job: Job, plan: Plan, connectors: Mapping[str, Connector], home: Path
         connectors: the settings' ones.
         home: what relative paths count from.
         takes_turns: whether the job's runs go one after another.
+        saved_plan: a job that may be called, and what it does with its saved values; None where it cannot run.
     """
     locks = {f"lock {name}" for name in job.locks}
     used: set[str] = set()
@@ -46,6 +59,9 @@ def claims(job: Job, plan: Plan, connectors: Mapping[str, Connector], home: Path
         step = job.step(planned.name)
         if step is None or not planned.runs:
             continue
+        if isinstance(step, CallJob) and step.wait and (called := saved_plan(step.job)):
+            # Its turn among its own runs is taken when it begins: no circle of calls is let in.
+            locks |= claims(*called, connectors, home, takes_turns=False, saved_plan=saved_plan).locks
         picked = set(_picked(job, step, planned))
         used |= {*_named(step.connectors(), planned), *picked}
         for name in {*_named(step.writes(), planned), *picked}:

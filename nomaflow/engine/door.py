@@ -40,7 +40,7 @@ class Request:
 
     `schedule` and `scheduled_at` are those of a fire, `today` the day that its date tokens count from. `kept` are the
     steps that a replay leaves out, with the outputs that they had; they are over when the run is let in. `note` is a
-    line for the run's log.
+    line for the run's log. `parent_run` is the run whose step called it, `parent` the same where that one waits for it.
     """
 
     entry: Entry
@@ -55,6 +55,8 @@ class Request:
     replay_of: str | None = None
     kept: dict[str, StepRun] = field(default_factory=dict)
     note: str | None = None
+    parent_run: str | None = None
+    parent: ActiveRun | None = None
 
 
 class Door:
@@ -63,6 +65,7 @@ class Door:
     Args:
         known: (job, etag) of the definitions whose text is stored.
         not_ready: why no run can start now.
+        saved_plan: as in `claims`.
     """
 
     def __init__(
@@ -76,10 +79,11 @@ class Door:
         home: Path,
         known: set[tuple[str, str]],
         not_ready: Callable[[], list[str]],
+        saved_plan: Callable[[str], tuple[Job, Plan] | None] = lambda job_id: None,
     ) -> None:
         self._runner, self._board, self._feed, self._seams = runner, board, feed, seams
         self._in_force, self._nursery, self._home, self._known = in_force, nursery, home, known
-        self._not_ready = not_ready
+        self._not_ready, self._saved_plan = not_ready, saved_plan
         self._system_timezone = seams.timezone()
 
     def ask(self, entry: Entry, *, is_fire: bool = False, is_catch_up: bool = False) -> Verdict:
@@ -113,11 +117,12 @@ class Door:
             schedule=request.schedule,
             scheduled_at=request.scheduled_at,
             replay_of=request.replay_of,
+            parent_run=request.parent_run,
             today=request.today or self.today(now),
             expected_seconds=expected_seconds(self._board.good_seconds(job.id)),
         )
         active = self._active(run, job, takes_turns=job.overlap != "allow" or request.is_catch_up)
-        active.note = request.note
+        active.note, active.parent = request.note, request.parent
         change = active.accepted()
         if (job.id, run.etag) not in self._known:
             self._known.add((job.id, run.etag))
@@ -130,7 +135,7 @@ class Door:
         """Let the run go on by itself: its first changes share the commit of the one that made it, and a caller that
         goes away leaves no run that is on record and never begins."""
         active.acceptance = ticket
-        self._nursery.start_soon(self._runner.execute, active)
+        self._nursery.start_soon(self._carry_out, active)
 
     def resume(self, run: Run, job: Job, *, line: int, goes_on: WaitRow | None) -> ActiveRun:
         """Go on with a run that an earlier engine left: one that was QUEUED, or waits for a step's next try.
@@ -149,7 +154,7 @@ class Door:
         run.today = self.today(run.scheduled_at or run.queued_at, schedule.timezone if schedule else None)
         run.expected_seconds = expected_seconds(self._board.good_seconds(job.id))
         self._runner.add(active)
-        self._nursery.start_soon(self._runner.execute, active)
+        self._nursery.start_soon(self._carry_out, active)
         return active
 
     def was_not_recorded(self, active: ActiveRun) -> None:
@@ -173,7 +178,7 @@ class Door:
             job,
             self._feed.epoch,
             self._seams.now,
-            claims=claims(job, run.plan, connectors, self._home, takes_turns=takes_turns),
+            claims=claims(job, run.plan, connectors, self._home, takes_turns=takes_turns, saved_plan=self._saved_plan),
             tell=self._feed.tell,
         )
 
@@ -198,6 +203,13 @@ class Door:
             how = "replaced by" if run_id in verdict.replaces else "canceled to make room for"
             stop = Stop("cancel", by, run.queued_at, f"{how} {run.id}")
             self._nursery.start_soon(self._stop, active, stop)
+
+    async def _carry_out(self, active: ActiveRun) -> None:
+        try:
+            await self._runner.execute(active)
+        except BaseException:
+            active.ended.set()  # the engine is gone, and what waits for the run has to go as well
+            raise
 
     async def _stop(self, active: ActiveRun, stop: Stop) -> None:
         """Nobody waits for the answer, so nobody else could take the error: the run is stopped all the same."""

@@ -39,8 +39,8 @@ class OwnStep:
 
     `step` is its definition as saved, `options` and `kwargs` what it runs with: everything is put in, secrets are
     revealed. `outputs` is what the earlier steps gave, as `{output, status}`, and `active` the run with its job.
-    `rolled_back`, `on_stop` and `survivors` are for the receipt of a cancel: a step that knows what it leaves behind
-    keeps them true while it works. `lasting` says why it is not to be tried again if its time is over now.
+    `rolled_back`, `on_stop`, `survivors` and `proof` are for the receipt of a cancel: a step that knows what it leaves
+    behind keeps them true while it works. `lasting` says why it is not to be tried again if its time is over now.
     """
 
     def __init__(self, one: StepTry, planned: PlannedStep, given: Inputs) -> None:
@@ -55,6 +55,7 @@ class OwnStep:
         self.on_stop = ENDED
         self.lasting: str | None = None
         self.survivors: list[str] = []
+        self.proof = LEFT
 
     @property
     def attempt(self) -> int:
@@ -126,7 +127,7 @@ async def run_inside(works: Works, one: StepTry, planned: PlannedStep) -> Outcom
     stop = active.stop or Stop("timeout", "timeout_seconds", began_at + timedelta(seconds=seconds))
     asked_at = min(max(stop.requested_at, began_at), now)
     stop.rungs.append(Rung(rung="soft cancel", started_at=asked_at, ended_at=now, result=one.masked(own.on_stop)))
-    stop.rolled_back, stop.survivors, stop.proof = own.rolled_back, one.masked(own.survivors), LEFT
+    stop.rolled_back, stop.survivors, stop.proof = own.rolled_back, one.masked(own.survivors), own.proof
     if outcome is not None:
         return outcome
     if own.on_stop != ENDED:

@@ -62,7 +62,7 @@ class Jobs:
         on_settings: Callable[[Settings], Awaitable[None]],
         on_schedules: Callable[[], None],
     ) -> None:
-        self.catalogue, self.rights = catalogue, Rights(policy)
+        self.catalogue, self.rights = catalogue, Rights(policy, self._known_tags)
         self._in_force = in_force
         self._home, self._runner, self._board = home, runner, board
         self.owed = Owed(recorder, timetable, pauses)
@@ -84,6 +84,9 @@ class Jobs:
         entry = self.catalogue.entry(job_id)
         job = entry.job or entry.last_good
         return job.tags if job else []
+
+    def _known_tags(self, job_id: str) -> list[str]:
+        return self.tags(job_id) if job_id in self.catalogue.entries else []
 
     def known_ids(self) -> set[str]:
         """The jobs that are there, and those that are deleted and have left runs."""

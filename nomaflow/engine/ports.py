@@ -19,6 +19,9 @@ class Policy(Protocol):
     def is_admin(self, actor: Actor) -> bool:
         """Whether this person may do everything: steps of its housekeeping touch the history of all jobs."""
 
+    def may_run_job(self, actor: Actor, job_id: str, tags: list[str]) -> bool:
+        """Whether this person may run the job, as a step of another one does."""
+
     def may_run_shell(self, actor: Actor, job_id: str, tags: list[str]) -> bool:
         """Whether this person may start shell steps of the job."""
 

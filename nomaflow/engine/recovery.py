@@ -6,11 +6,13 @@ a step's next try, can go on as if nothing had happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from nomaflow.definitions.job import Job
+from nomaflow.definitions.steps.call_job import CallJob
 from nomaflow.engine.change import Change, Happened, Row, WaitRow
 from nomaflow.engine.model import INTERRUPTED_RESTARTED, INTERRUPTED_RESTORED, Actor, Run
 from nomaflow.engine.rows import log_row, run_record, run_update, step_row
@@ -55,14 +57,18 @@ def sort_out(
     last_at = store.newest_at()
     away = now - last_at if last_at is not None else timedelta()
     waits, left, changes, lines = store.waits(), list[LeftOver](), list[Change](), list[Row]()
-    for row, ended_steps in store.orphans():
-        run, ended = _run(row, ended_steps), {step[1] for step in ended_steps}
+    orphans = [(_run(row, ended_steps), {step[1] for step in ended_steps}) for row, ended_steps in store.orphans()]
+    called = partial(_caller, store, {run.id: run for run, _ in orphans}, read)
+    for run, ended in orphans:
         waited = waits.get(run.id)
         wait = waited if waited is not None and not _is_past(store, run, waited, ended) else None
         line = store.last_line(run_number(run.id))
         text = store.definition(run.job_id, run.etag)
         job = read(run.job_id, text) if text is not None else None
         reason = _why_over(run, job, wait, away, interrupted)
+        if reason is None and (caller := called(run)) is not None:
+            begun = run.state is not RunState.QUEUED
+            reason = interrupted if begun else f"{caller.id}, which called it, was interrupted"
         if reason is None and job is not None:
             _take_up(store, run, wait)
             left.append(LeftOver(run, job, line, wait))
@@ -73,6 +79,17 @@ def sort_out(
     if changes:
         store.commit(changes, lines)
     return len(changes), sorted(left, key=lambda each: each.run.id)
+
+
+def _caller(store: Store, orphans: Mapping[str, Run], read: Callable[[str, str], Job | None], run: Run) -> Run | None:
+    """The run that waited for this one in a step of its own, which has ended with its engine."""
+    caller = orphans.get(run.parent_run) if run.parent_run is not None else None
+    if caller is None or caller.step_index == 0:
+        return None
+    text = store.definition(caller.job_id, caller.etag)
+    job = read(caller.job_id, text) if text is not None else None
+    step = job.step(caller.steps[caller.step_index - 1].name) if job is not None else None
+    return caller if isinstance(step, CallJob) and step.wait and step.job == run.job_id else None
 
 
 def _is_past(store: Store, run: Run, wait: WaitRow, ended: set[int]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nomaflow.definitions.job import Job
 from nomaflow.engine.model import Actor
 from nomaflow.engine.ports import Policy
@@ -12,19 +14,20 @@ from nomaflow.launch.plan import Plan, PlannedStep
 class Rights:
     """Asks the policy, and refuses in a sentence."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, tags_of: Callable[[str], list[str]] = lambda job_id: []) -> None:
+        self._policy, self._tags_of = policy, tags_of
 
     def check_launch(self, job: Job, plan: Plan, actor: Actor) -> None:
         """Refuse a launch that would use what the person may not.
 
         Raises:
-            NotAllowedError: names the connector, or the shell steps.
+            NotAllowedError: names the connector, the job that a step calls, or the shell steps.
         """
         names = {name for step in job.steps for name in step.connectors() if not name.startswith("$")}
         for planned in plan.steps:
             names |= picked_connectors(job, planned)
         self._check_connectors(names, actor)
+        self._check_calls(job, actor, {planned.name for planned in plan.steps if planned.runs})
         runs_shell = any(planned.type == "shell" and planned.runs for planned in plan.steps)
         if runs_shell and not self._policy.may_run_shell(actor, job.id, job.tags):
             raise _no_shell(job.id, actor)
@@ -36,9 +39,10 @@ class Rights:
         what the person may do counts by the tags that the job has before.
 
         Raises:
-            NotAllowedError: names the connector, the step or the tags.
+            NotAllowedError: names the connector, the step, the job that it calls or the tags.
         """
         self._check_connectors(job.connectors(), actor)
+        self._check_calls(job, actor, {step.name for step in job.called()})
         self._check_own_steps(job, actor)
         if not self._policy.may_run_shell(actor, job.id, job.tags):
             if any(step.type == "shell" for step in job.steps):
@@ -64,6 +68,23 @@ class Rights:
                 f"{actor.account} may not change {own.type} steps: they touch the history of all jobs; an admin can",
                 details=[{"path": f"steps.{own.name}", "message": "only an admin may change it"}],
             )
+
+    def check_call(self, job_id: str, actor: Actor, step: str) -> None:
+        """Refuse to have a job run by a step of another one.
+
+        Raises:
+            NotAllowedError: the person may not run it.
+        """
+        if not self._policy.may_run_job(actor, job_id, self._tags_of(job_id)):
+            raise NotAllowedError(
+                f"{actor.account} may not run {job_id}, which the step {step} calls; an admin can grant it",
+                details=[{"path": f"steps.{step}.job", "message": "no grant to run this job"}],
+            )
+
+    def _check_calls(self, job: Job, actor: Actor, steps: set[str]) -> None:
+        for step in job.called():
+            if step.name in steps:
+                self.check_call(step.job, actor, step.name)
 
     def _check_connectors(self, names: set[str], actor: Actor) -> None:
         refused = sorted(name for name in names if not self._policy.may_use_connector(actor, name))

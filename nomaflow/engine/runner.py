@@ -116,7 +116,7 @@ class Runner:
             is_canceled = active.stop is not None and active.stop.kind == "cancel"
             state = RunState.CANCELED if is_canceled else RunState.FAILED
             reason = f"a fault of the engine: {type(error).__name__}: {error}"
-        await self._end(active, state, reason, self._end_steps(active, change, reason))
+        await self._end(active, state, reason, active.steps_left(change, reason))
 
     async def stop(self, active: ActiveRun, stop: Stop) -> None:
         """Ask a run to stop. A second request only hurries the first, and one that comes too late changes nothing."""
@@ -177,6 +177,8 @@ class Runner:
 
     def _never_began(self, active: ActiveRun) -> tuple[RunState, str | None]:
         """How a run ends that was stopped while it waited."""
+        if active.stop is None and active.parent is not None:
+            return RunState.CANCELED, INTERRUPTED_STOPPED  # the run that waits for it ends with this engine
         if active.stop is None or active.is_parked:
             raise _ParkedError
         active.stop.proof, active.stop.rolled_back = "the run never began", True
@@ -297,6 +299,8 @@ class Runner:
             self._capacity.line_up(active, due_at)
             if await self._capacity.wait(active):
                 return None
+        if active.stop is None and active.parent is not None:
+            return Outcome(StepState.FAILED, reason=INTERRUPTED_STOPPED)
         if active.stop is None or active.is_parked:
             raise _ParkedError
         return Outcome(StepState.CANCELED, reason=f"canceled by {active.stop.by}")
@@ -307,7 +311,17 @@ class Runner:
         one = StepTry(self._around, active, step, position)
         try:
             if step.runs_in_engine:
-                return await run_inside(self._works, one, planned), worker
+                if not step.gives_up_place:
+                    return await run_inside(self._works, one, planned), worker
+                if worker is not None:
+                    spare, worker = worker, None
+                    await self._pool.release(spare, clean=True)
+                self._capacity.release(active, keeps_locks=True)
+                outcome = await run_inside(self._works, one, planned)
+                goes_on = any(later.runs for later in active.run.plan.steps[position + 1 :])
+                if outcome.state is StepState.SUCCEEDED and goes_on:
+                    await self._capacity.take_again(active)
+                return outcome, None
             worker = worker or await self._pool.acquire(active.run.job_id)
             attempt = Attempt(one, worker)
             spec = attempt.spec(planned)
@@ -347,17 +361,6 @@ class Runner:
             step = active.job.step(planned.name)
             assert step is not None, "a plan is made from its job"
             yield planned, step
-
-    def _end_steps(self, active: ActiveRun, change: Change, reason: str | None) -> Change:
-        """CANCELED for the steps that were never begun; FAILED for one that the engine itself left in the middle."""
-        why = f"canceled by {active.stop.by}" if active.stop else "an earlier step failed"
-        for position, (planned, step) in enumerate(zip(active.run.plan.steps, active.run.steps, strict=True)):
-            if step.state is StepState.PENDING:
-                skipped = why if planned.runs else planned.reason
-                change.add(active.step_ended(position, StepState.CANCELED, reason=skipped))
-            elif step.state is StepState.RUNNING:
-                change.add(active.step_ended(position, StepState.FAILED, reason=reason))
-        return change
 
     def _stopped_state(self, active: ActiveRun) -> tuple[RunState, str | None]:
         assert active.stop is not None

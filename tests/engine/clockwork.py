@@ -20,6 +20,7 @@ from nomaflow.engine.jobs import Jobs
 from nomaflow.engine.model import Actor, InForce, Slot
 from nomaflow.engine.ports import Secrets
 from nomaflow.engine.recorder import Recorder
+from nomaflow.engine.replays import Replays
 from nomaflow.engine.rows import run_record, run_summary
 from nomaflow.engine.runner import Runner
 from nomaflow.engine.runs import Runs
@@ -28,7 +29,7 @@ from nomaflow.engine.schedules import Schedules
 from nomaflow.engine.store import Store
 from nomaflow.engine.timetable import Timetable
 from nomaflow.home import Home
-from nomaflow.launch.overrides import Launch
+from nomaflow.launch.overrides import Launch, Replay
 from nomaflow.seams import Seams, run_number
 from nomaflow.wire import Run, RunSummary
 from tests.engine.world import Anybody, FewSecrets
@@ -68,6 +69,7 @@ class Clockwork:
     why_not_ready: list[str]
     ended_at_start: int = 0
     commit_fails: bool = False
+    replays: Replays | None = None
 
     def at(self, clock: str) -> datetime:
         """An instant of the first day, UTC."""
@@ -82,6 +84,12 @@ class Clockwork:
     async def launch(self, job_id: str, **changes: Any) -> Run:
         """A launch by Ana."""
         run, _ = await self.runs.launch(job_id, Launch.model_validate(changes), ANA, None)
+        return run
+
+    async def replay(self, run_id: str, **changes: Any) -> Run:
+        """A replay by Ana."""
+        assert self.replays is not None
+        run, _ = await self.replays.start(run_id, Replay.model_validate(changes), ANA, None)
         return run
 
     async def ended(self, run_id: str) -> Run:
@@ -215,6 +223,7 @@ async def clockwork(
                     nursery,
                     why_not_ready,
                     ended,
+                    replays=made.engine.replays,
                 )
                 await take_up(made, recorder, left)
                 nursery.start_soon(made.scheduler.run)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from nomaflow.definitions.steps.backup import Backup
+from nomaflow.definitions.steps.call_job import CallJob
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.steps.http import Http
 from nomaflow.definitions.steps.python import Python
@@ -21,8 +22,9 @@ STEP_TYPES: dict[str, type[StepCommon]] = {
     "http": Http,
     "python": Python,
     "shell": Shell,
+    "call_job": CallJob,
     "retention": Retention,
     "backup": Backup,
 }
 
-Step = Annotated[SqlQuery | SqlCopy | Http | Python | Shell | Retention | Backup, Field(discriminator="type")]
+Step = Annotated[SqlQuery | SqlCopy | Http | Python | Shell | CallJob | Retention | Backup, Field(discriminator="type")]

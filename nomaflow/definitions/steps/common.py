@@ -99,6 +99,11 @@ class StepCommon(Record):
         """One line that says what the step does."""
         raise NotImplementedError
 
+    @property
+    def gives_up_place(self) -> bool:
+        """Whether its run needs no worker while the step waits, and lets others have its place meanwhile."""
+        return False
+
     def connectors(self) -> Iterator[str]:
         """The connectors that the options name, `${…}` references included."""
         for keys in self.connector_options:
