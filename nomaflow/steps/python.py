@@ -102,7 +102,8 @@ def _typed(params: dict[str, Any], types: dict[str, str]) -> dict[str, Any]:
 
 def _accepted(function: Function, target: str, given: dict[str, Any], *, own: frozenset[str]) -> dict[str, Any]:
     """The kwargs to call it with. Job params are shared by all steps, so a function without a `**` catch-all gets those
-    that it names; what stands in the step's `own` op_kwargs is meant for it alone.
+    that it names; what stands in the step's `own` op_kwargs is meant for it alone. One that names nothing but its
+    context reads them in `ctx.params`.
 
     Raises:
         TypeError: it names one that there is not, or not one of its own.
@@ -119,7 +120,8 @@ def _accepted(function: Function, target: str, given: dict[str, Any], *, own: fr
         if "too many positional" in str(error):
             first = "takes nothing; its first parameter must be for the context, as in def main(ctx, **_)"
             raise _lasting(TypeError(f"{shown} {first}")) from None
-    if unexpected := sorted((own & given.keys()) - kwargs.keys()):
+    unexpected = sorted((own & given.keys()) - kwargs.keys())
+    if unexpected and len(signature.parameters) > 1:
         message = f"{shown} takes no {_listed(unexpected)}, which the step's op_kwargs give it"
         raise _lasting(TypeError(f"{message}; mend the name, or let the function take **_"))
     try:

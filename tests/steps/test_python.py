@@ -102,12 +102,14 @@ def test_what_only_the_step_was_given_must_be_named(step: Step) -> None:
     code = """
         def main(ctx, *, dry_run=True): return {"dry_run": dry_run}
         def takes_all(ctx, **more): return more
+        def looks_itself(ctx): return ctx.params
     """
     params = {"dry_rum": False, "apps_id": 10}
     with pytest.raises(TypeError, match=r"main\(ctx, \*, dry_run=True\) takes no dry_rum, which the step's op_kwargs"):
         step(code, params=params, own=["dry_rum"])
     assert step(code, params=params) == {"dry_run": True}
-    assert step(code, "takes_all", params=params, own=["dry_rum"]) == params
+    for function in ("takes_all", "looks_itself"):
+        assert step(code, function, params=params, own=["dry_rum"]) == params
 
 
 @pytest.mark.parametrize(
