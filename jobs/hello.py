@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from nomaflow.worker.context import StepContext
+from nomaflow import StepContext
 
 COUNT = 20
 

@@ -1,7 +1,8 @@
 """Nomaflow runs jobs on schedules and on demand, and keeps what happened.
 
 `Client` and `AsyncClient` are the way in from Python. A step raises `NoRetry` or `RetryAfter(seconds)` to say whether
-it is tried again. The rest is below.
+it is tried again; `StepContext` is what it is given, and `nomaflow.testing` has one for tests of your own. The rest is
+below.
 """
 
 # The map, from the ground up; a package imports only what stands above it here (pyproject.toml holds them to it):
@@ -15,6 +16,7 @@ it is tried again. The rest is below.
 #   wire           the records that travel as JSON
 #   client         the API from Python: what front ends, notebooks and the command line use
 #   worker         the process that runs a step; steps: one file for each type
+#   testing        a step's context for tests of one's own
 #   engine         what happens: scheduler, door, runner, cancel, recovery, store
 #   access         who may do what; sessions; where secrets come from
 #   api            the engine's verbs over HTTP
@@ -32,8 +34,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nomaflow.client import AsyncClient, Client, Reset
     from nomaflow.errors import NomaflowError, NoRetry, RetryAfter
+    from nomaflow.worker.context import StepCanceled, StepContext
 
-__all__ = ["AsyncClient", "Client", "NoRetry", "NomaflowError", "Reset", "RetryAfter"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "NoRetry",
+    "NomaflowError",
+    "Reset",
+    "RetryAfter",
+    "StepCanceled",
+    "StepContext",
+]
 
 # Loaded when they are asked for: a worker imports this package too, and needs none of them.
 _HOMES = {
@@ -43,6 +55,8 @@ _HOMES = {
     "NomaflowError": "nomaflow.errors",
     "Reset": "nomaflow.client",
     "RetryAfter": "nomaflow.errors",
+    "StepCanceled": "nomaflow.worker.context",
+    "StepContext": "nomaflow.worker.context",
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from nomaflow.worker.context import StepContext
+from nomaflow import StepContext
 
 SOURCE_CONNECTOR = "jde"
 ROWS_PER_STATEMENT = 100

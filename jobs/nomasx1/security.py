@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from nomaflow.worker.context import StepContext
+from nomaflow import StepContext
 from nomasx1 import tables
 from nomasx1.refresh import Output, Statement, Table, copy_from_jde, replace, to_julian
 

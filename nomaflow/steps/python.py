@@ -42,9 +42,26 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any] | None:
     target = options["callable"]
     function = _load(options["import_root"], target)
     given = _typed(ctx.params, options.get("types", {}))
-    kwargs = _accepted(function, target, given, own=frozenset(options.get("own", ())))
+    own, flavour = frozenset(options.get("own", ())), options.get("flavour", "asyncio")
+    return call(function, target, ctx, given, own=own, flavour=flavour)
+
+
+def call(
+    function: Function, target: str, ctx: StepContext, given: dict[str, Any], *, own: frozenset[str], flavour: str
+) -> dict[str, Any] | None:
+    """Call a function that is found already; as `run`.
+
+    Args:
+        function: what is called.
+        target: its name in sentences.
+        ctx: its first argument.
+        given: the merged kwargs.
+        own: those of them that no other step gets.
+        flavour: the loop of an `async def`.
+    """
+    kwargs = _accepted(function, target, given, own=own)
     ctx.log.debug("▶ %s(%s)", target, ", ".join(sorted(kwargs)))
-    return _output(_call(function, ctx, kwargs, options.get("flavour", "asyncio")), target)
+    return _output(_call(function, ctx, kwargs, flavour), target)
 
 
 def _load(import_root: str, target: str) -> Function:

@@ -197,3 +197,16 @@ class Connector:
             stack.enter_context(connector.transaction())
             yield self
             await self._in_thread(stack.pop_all().close)
+
+
+async def in_thread(call: Any) -> Any:
+    """Run a blocking call beside the loop that runs now, asyncio's or trio's."""
+    import sniffio
+
+    if sniffio.current_async_library() == "trio":
+        import trio
+
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+    import asyncio
+
+    return await asyncio.to_thread(call)

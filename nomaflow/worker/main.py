@@ -22,6 +22,7 @@ import time
 from typing import Any, BinaryIO
 
 from nomaflow.worker import failures, lasting, protocol
+from nomaflow.worker.connector import in_thread
 from nomaflow.worker.context import (
     GRACE_SECONDS,
     Canceler,
@@ -251,7 +252,7 @@ class Worker:
             canceler=canceler,
             emit_progress=lambda progress: self._channel.send({"progress": progress}),
             open_connector=lambda name: self._open(name, spec.get("connectors", {})),
-            in_thread=_in_thread,
+            in_thread=in_thread,
             outputs=outputs,
             home=spec["home"],
         )
@@ -292,19 +293,6 @@ class Worker:
         answer = answers.get()
         del self._answers[ask]
         return answer
-
-
-async def _in_thread(call: Any) -> Any:
-    """Run a blocking call beside the loop that runs now, asyncio's or trio's."""
-    import sniffio
-
-    if sniffio.current_async_library() == "trio":
-        import trio
-
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
-    import asyncio
-
-    return await asyncio.to_thread(call)
 
 
 def _closed(context: StepContext) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ from nomaflow.definitions.job import Job
 from nomaflow.definitions.steps.python import Python
 from nomaflow.steps import python
 from nomaflow.steps.databases import open_database
-from nomaflow.worker.context import Canceler, Database, Row, StepContext
+from nomaflow.testing import FakeContext, build_fake_ctx
+from nomaflow.worker.context import Database, Row
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,12 +30,12 @@ class StepsAtHome:
     def __init__(self, job_id: str, files: Mapping[str, Path]) -> None:
         self.job = read_job(job_id)
         self._files = files
+        self.lines: list[str] = []
 
     def open(self, connector: str) -> Database:
-        """A new connection; a file that ends in .duckdb is one of DuckDB, any other one of SQLite."""
+        """A new connection."""
         file = self._files[connector]
-        backend = "duckdb" if file.suffix == ".duckdb" else "sqlite"
-        return open_database({"name": connector, "backend": backend, "database": str(file)})
+        return open_database({"name": connector, "backend": _backend(file), "database": str(file)})
 
     def fetch(self, connector: str, sql: str) -> list[Row]:
         """All rows of a query, on a connection of its own."""
@@ -47,12 +46,14 @@ class StepsAtHome:
         self,
         step: str,
         *,
-        on_progress: Callable[[StepContext], None] = lambda ctx: None,
+        on_progress: Callable[[FakeContext], None] = lambda ctx: None,
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
         **changed: Any,
     ) -> dict[str, Any]:
         """Run one step with its saved values, except those that are changed; its output.
 
-        `on_progress` is called whenever the step tells how far it is.
+        `on_progress` is called whenever the step tells how far it is; `outputs` are those of earlier steps. What the
+        step logged is then in `lines`.
         """
         definition = self.job.step(step)
         assert isinstance(definition, Python)
@@ -63,31 +64,13 @@ class StepsAtHome:
             "types": {name: param.type for name, param in declared.items()},
         }
         kwargs = {name: param.default for name, param in declared.items()} | changed
-        with self._context(step, kwargs, on_progress) as ctx:
+        urls = {name: f"{_backend(file)}:///{file}" for name, file in self._files.items()}
+        with build_fake_ctx(params=kwargs, connectors=urls, job_id=self.job.id, step_name=step, outputs=outputs) as ctx:
+            ctx.on_progress = lambda report: on_progress(ctx)
+            self.lines = ctx.lines
             return python.run(ctx, options) or {}
 
-    @contextmanager
-    def _context(
-        self, step: str, params: dict[str, Any], on_progress: Callable[[StepContext], None]
-    ) -> Iterator[StepContext]:
-        async def in_thread(call: Callable[[], Any]) -> Any:
-            return await asyncio.to_thread(call)
 
-        ctx = StepContext(
-            run_id="run_1",
-            job_id=self.job.id,
-            step_name=step,
-            attempt=1,
-            log_level="INFO",
-            session_user="user:ana",
-            params=params,
-            log=logging.getLogger("nomaflow.step"),
-            canceler=Canceler(),
-            emit_progress=lambda progress: on_progress(ctx),
-            open_connector=self.open,
-            in_thread=in_thread,
-        )
-        try:
-            yield ctx
-        finally:
-            ctx.close()
+def _backend(file: Path) -> str:
+    """A file that ends in .duckdb is one of DuckDB, any other one of SQLite."""
+    return "duckdb" if file.suffix == ".duckdb" else "sqlite"

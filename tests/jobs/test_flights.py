@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nomaflow.definitions.steps.sql_query import SqlQuery
+from nomaflow.testing import FakeContext, StepCanceled
 from tests.jobs.home import StepsAtHome, read_job
 
 FLIGHTS = """
@@ -44,8 +47,57 @@ def test_the_summary_has_a_row_for_each_day_and_airline(home: StepsAtHome) -> No
     ]
 
 
+DAYS = "select flight_date from daily_delays"
+
+
+def cleaned(home: StepsAtHome, *, on_progress: Callable[[FakeContext], None] = lambda ctx: None, **changed: Any) -> int:
+    """How many rows a clean-up with these values removes."""
+    decided = home.run("decide", **changed)
+    removed: int = home.run("act", outputs={"decide": decided}, on_progress=on_progress, **changed)["rows_affected"]
+    return removed
+
+
 def test_a_dry_run_only_counts(home: StepsAtHome) -> None:
     """The clean-up removes nothing unless it is told to."""
-    assert home.run("remove_old_days") == {"rows_affected": 0, "rows_found": 2}
-    assert home.run("remove_old_days", dry_run=False) == {"rows_affected": 2, "rows_found": 2}
-    assert home.fetch("flights", "select flight_date from daily_delays") == [(date(2013, 3, 1),)]
+    assert home.run("decide") == {"rows_found": 2, "go": True}
+    assert cleaned(home) == 0
+    assert home.lines[-1].startswith("INFO ▶ 2 rows before 2013-02-01 would be removed")
+    assert len(home.fetch("flights", DAYS)) == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 50])
+def test_a_clean_up_removes_what_is_old(home: StepsAtHome, batch_size: int) -> None:
+    """All of it and no more, however many rows go at once."""
+    assert cleaned(home, dry_run=False, batch_size=batch_size) == 2
+    assert home.fetch("flights", DAYS) == [(date(2013, 3, 1),)]
+    assert cleaned(home, dry_run=False) == 0
+
+
+def test_too_few_old_rows_are_left_alone(home: StepsAtHome) -> None:
+    """A clean-up that is not worth it does nothing."""
+    assert cleaned(home, dry_run=False, threshold=3) == 0
+    assert home.lines == ["INFO ▶ nothing is done: too few rows are old"]
+    assert len(home.fetch("flights", DAYS)) == 3
+
+
+def test_a_cancel_ends_it_between_two_batches(home: StepsAtHome) -> None:
+    """What is removed stays removed, and nothing more goes."""
+    with pytest.raises(StepCanceled):
+        cleaned(home, dry_run=False, batch_size=1, on_progress=lambda ctx: ctx.cancel())
+    assert len(home.fetch("flights", DAYS)) == 2
+
+
+def test_a_clean_up_leaves_a_row_behind(home: StepsAtHome) -> None:
+    """What was done stays known when the run's own record is deleted."""
+    prepare, audit = (read_job("flights-cleanup").step(name) for name in ("prepare_audit", "audit"))
+    assert isinstance(prepare, SqlQuery)
+    assert isinstance(audit, SqlQuery)
+    values = {"run_id": "run_1", "before": "2013-02-01", "found": 2, "removed": 0, "dry_run": True}
+    assert values.keys() == audit.params.keys()
+    with closing(home.open("flights")) as database:
+        for _ in range(2):
+            database.execute(prepare.query)
+            database.execute(audit.query, values)
+        database.commit()
+    row = ("run_1", "daily_delays", date(2013, 2, 1), 2, 0, True)
+    assert home.fetch("flights", "select * from cleanup_audit") == [row] * 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nomaflow.worker.context import StepContext
+from nomaflow import StepContext
 
 
 def say_hello(ctx: StepContext, whom: str) -> dict[str, Any]:
