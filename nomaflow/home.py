@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nomaflow.definitions import toml_edit, toml_file, toml_source
 from nomaflow.definitions.callables import callable_problems
+from nomaflow.definitions.calls import call_problems
 from nomaflow.definitions.catalogue import Catalogue
 from nomaflow.definitions.problems import Problem, near_miss
 from nomaflow.definitions.settings import Settings
@@ -111,7 +112,11 @@ def check(home: Home) -> list[Problem]:
     found = list(problems)
     catalogue = Catalogue(home.jobs_dir, settings)
     for entry in catalogue.entries.values():
-        found += [*entry.problems, *callable_problems(entry, home.jobs_dir)]
+        found += [
+            *entry.problems,
+            *callable_problems(entry, home.jobs_dir),
+            *call_problems(entry, catalogue.entries),
+        ]
     first = settings.sample.first_run if settings else None
     if first is not None and first not in catalogue.entries:
         message = f"names an unknown job {first!r}" + near_miss(first, catalogue.entries)

@@ -93,3 +93,12 @@ def test_a_check_tells_of_functions_that_are_missing(home: Home) -> None:
     [problem] = check(home)
     assert (problem.file, problem.line) == ("jobs/one.toml", 4)
     assert 'did you mean "main"?' in problem.message
+
+
+def test_a_call_of_a_job_that_is_not_there_is_a_problem(home: Home) -> None:
+    """With its line, and the job that is near it."""
+    (home.jobs_dir / "load.toml").write_text(STEP)
+    (home.jobs_dir / "night.toml").write_text('[[steps]]\nname = "B"\ntype = "call_job"\njob = "loda"\n')
+    assert [str(problem) for problem in check(home)] == [
+        "jobs/night.toml:4: steps.B.job names an unknown job 'loda'; did you mean \"load\"?"
+    ]

@@ -1,4 +1,4 @@
-"""Connectors, never with a secret, and the step types."""
+"""Connectors, never with a secret, and what a step can be: its types, and the functions that it can call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import Query
 from nomaflow.api.gate import Call, CallIn, api_router, refusals
 from nomaflow.api.policy import V1
 from nomaflow.errors import NotFoundError
-from nomaflow.wire import ConnectorInfo, ConnectorTest, Page, StepTypeInfo
+from nomaflow.wire import CallableList, ConnectorInfo, ConnectorTest, Page, StepTypeInfo
 
 router = api_router("connectors")
 
@@ -40,6 +40,12 @@ async def test_connector(call: CallIn, name: str) -> ConnectorTest:
 async def list_step_types(call: CallIn) -> Page[StepTypeInfo]:
     """All step types with the JSON Schema of their options."""
     return Page[StepTypeInfo](items=call.engine.step_types())
+
+
+@router.get(f"{V1}/callables")
+async def list_callables(call: CallIn) -> CallableList:
+    """The functions that a python step can name, with their parameters; found without running any code."""
+    return await call.engine.callables()
 
 
 def _visible(call: Call) -> list[ConnectorInfo]:

@@ -88,13 +88,13 @@ async def create_job(call: CallIn, change: JobChange, response: Response) -> Job
 @router.post(f"{V1}/jobs/check")
 async def check_job(call: CallIn, text: JobText) -> CheckResult:
     """What saving the text would say; nothing is saved."""
-    return call.engine.check_job(text.id, text.toml)
+    return await call.engine.check_job(text.id, text.toml)
 
 
 @router.get(f"{V1}/jobs/{{job_id}}")
 async def read_job(call: CallIn, job_id: str, response: Response) -> JobDocument:
     """A job with its text. The ETag header is what `If-Match` wants at a change."""
-    return _tagged(call.engine.job(job_id), response)
+    return _tagged(await call.engine.job(job_id), response)
 
 
 @router.put(f"{V1}/jobs/{{job_id}}", responses=refusals(409, 428))

@@ -85,6 +85,7 @@ RULES: dict[str, Rule] = {
     f"GET {V1}/connectors": _SIGNED_IN,  # those that the person, or a job that the person may view, uses
     f"POST {V1}/connectors/{{name}}/test": _SIGNED_IN,  # the engine checks the grant
     f"GET {V1}/step-types": _SIGNED_IN,
+    f"GET {V1}/callables": Rule("somewhere", "editor"),
     # People.
     f"GET {V1}/me": _SIGNED_IN,
     f"POST {V1}/sessions": _OPEN,

@@ -7,6 +7,7 @@
     schedules.py  schedule, skip; calendar.py: fires as a table; times.py: as they are typed and read
     runs.py       runs, logs, cancel; details.py: show; follow.py: a run as it goes
     searching.py  searches as they are typed
+    writing.py    step-types, callables
     upkeep.py     backup, restore, doctor
     show.py       tables, times, colours, and text that cannot move the cursor
 
@@ -23,7 +24,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from nomaflow.cli import accounts, details, homes, jobs, launching, runs, schedules, upkeep
+from nomaflow.cli import accounts, details, homes, jobs, launching, runs, schedules, upkeep, writing
 from nomaflow.cli.searching import with_terms_last
 from nomaflow.cli.show import folded, shown
 from nomaflow.errors import (
@@ -52,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for subject in (homes, jobs, schedules, launching, runs, details, upkeep):
+for subject in (homes, jobs, schedules, launching, runs, details, writing, upkeep):
     for command in subject.COMMANDS:
         app.command()(command)
 app.add_typer(schedules.schedule_app, name="schedule")

@@ -105,6 +105,7 @@ class AsyncClient:
     connectors = _verb(calls.connectors)
     test_connector = _verb(calls.test_connector)
     step_types = _verb(calls.step_types)
+    callables = _verb(calls.callables)
     backups = _verb(calls.backups)
     backup = _verb(calls.backup)
     reload = _verb(calls.reload)

@@ -158,6 +158,12 @@ def step_types() -> Call[list[wire.StepTypeInfo]]:
     return get("/step-types", items(wire.StepTypeInfo))
 
 
+def callables() -> Call[wire.CallableList]:
+    """The functions of the jobs folder that a python step can name, with their parameters, and the files that cannot be
+    read. No code is run for it."""
+    return get("/callables", record(wire.CallableList))
+
+
 def backups() -> Call[list[wire.BackupInfo]]:
     """The complete backups, newest first."""
     return get("/backups", items(wire.BackupInfo))

@@ -1,4 +1,4 @@
-"""Whether the functions that python steps name are there, as far as their source tells.
+"""Whether the functions that python steps name are there, as far as their source tells, and take what they are given.
 
 Nothing is imported: a module may do anything when it is loaded, and the worker loads it when the step runs. Python
 files change without a reload of the jobs, so a function that is missing makes no job unreadable; it is told where a
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomaflow.definitions import toml_source
-from nomaflow.definitions.problems import Found, Problem, near_miss
+from nomaflow.definitions.functions import Function, described, parsed
+from nomaflow.definitions.job import Job
+from nomaflow.definitions.problems import Found, Location, Problem, near_miss
 from nomaflow.definitions.steps.python import Python
 
 if TYPE_CHECKING:
@@ -23,29 +24,65 @@ if TYPE_CHECKING:
 
 
 def callable_problems(entry: Entry, import_root: Path) -> tuple[Problem, ...]:
-    """Each python step of a readable job whose function is not there, with the line of its `callable`.
+    """Each python step of a readable job whose function is not there or takes other values, with the line of it.
 
     A module that is installed, instead of lying below the import root, is taken to be as it should.
     """
     if entry.job is None:
         return ()
-    found: list[Found] = []
-    for number, step in enumerate(entry.job.steps):
-        if isinstance(step, Python) and (message := _missing(step.callable, import_root)):
-            found.append((("steps", number, "callable"), message))
+    found = list(unfit_callables(entry.job, import_root))
     file = f"{entry.path.parent.name}/{entry.path.name}"
     data, _ = toml_source.parse(entry.text, file)
     return toml_source.problems_at(found, data or {}, entry.text, file)
 
 
-def _missing(target: str, import_root: Path) -> str | None:
+def unfit_callables(job: Job, import_root: Path) -> Iterator[Found]:
+    """The same as places in the job, each with the rest of a sentence that begins with its field."""
+    trees: dict[Path, ast.Module] = {}
+    for number, step in enumerate(job.steps):
+        if not isinstance(step, Python):
+            continue
+        where = ("steps", number)
+        if message := _missing(step.callable, import_root, trees):
+            yield (*where, "callable"), message
+        elif function := _function(step.callable, import_root, trees):
+            yield from _unfit_values(job, step, function, where)
+
+
+def _function(target: str, import_root: Path, trees: Mapping[Path, ast.Module]) -> Function | None:
+    """The function, where it stands in its module as one."""
+    module, _, name = target.partition(":")
+    source = _source(import_root, module)
+    tree = trees.get(source) if source is not None else None
+    for node in reversed(tree.body) if tree is not None else ():
+        # What a decorator gives may take anything.
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name and not node.decorator_list:
+            return described(node, module, "")
+    return None
+
+
+def _unfit_values(job: Job, step: Python, function: Function, where: Location) -> Iterator[Found]:
+    """What the step gives that the function does not take, and what it does not give: a worker says the same."""
+    if function.parameters and not function.takes_all:
+        for name in step.op_kwargs:
+            if name not in function.names:
+                hint = near_miss(name, function.names)
+                yield (*where, "op_kwargs", name), f"is nothing that {step.callable} takes{hint}"
+    given = {**job.params, **step.op_kwargs}
+    for parameter in function.parameters:
+        if parameter.required and parameter.name not in given:
+            mend = "declare it under [params] or [steps.op_kwargs], or give it a default"
+            yield (*where, "callable"), f"needs a value for {parameter.name!r}; {mend}"
+
+
+def _missing(target: str, import_root: Path, trees: dict[Path, ast.Module]) -> str | None:
     module, _, function = target.partition(":")
     source = _source(import_root, module)
     if source is None:
         return None if _is_installed(module, import_root) else _no_module(import_root, module)
     place = f"{import_root.name}/{source.relative_to(import_root).as_posix()}"
     try:
-        tree = _parsed(source)
+        tree = trees.get(source) or trees.setdefault(source, parsed(source))
     except SyntaxError as error:
         return f"names {place}, which is not valid Python: line {error.lineno}: {error.msg}"
     except (OSError, ValueError, RecursionError, MemoryError) as error:
@@ -100,12 +137,6 @@ def _modules(import_root: Path) -> Iterator[str]:
         for path in import_root.glob(pattern):
             parts = path.relative_to(import_root).with_suffix("").parts
             yield ".".join(part for part in parts if part != "__init__")
-
-
-def _parsed(source: Path) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are about the code's style, and the step shows them when it runs
-        return ast.parse(source.read_bytes(), filename=source.name)
 
 
 def _names(body: list[ast.stmt]) -> set[str] | None:

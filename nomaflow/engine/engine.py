@@ -7,7 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
-from nomaflow.definitions.steps import STEP_TYPES
 from nomaflow.engine.backups import Backups
 from nomaflow.engine.connectors import Connectors
 from nomaflow.engine.feed import Feed
@@ -19,6 +18,7 @@ from nomaflow.engine.runs import Runs
 from nomaflow.engine.schedules import Schedules
 from nomaflow.wire import (
     BackupInfo,
+    CallableList,
     CheckResult,
     ConnectorInfo,
     ConnectorTest,
@@ -81,11 +81,11 @@ class Engine:
     def known_job_ids(self) -> set[str]:
         return self.jobs.known_ids()
 
-    def job(self, job_id: str) -> JobDocument:
-        return self.jobs.document(job_id)
+    async def job(self, job_id: str) -> JobDocument:
+        return await self.jobs.document(job_id)
 
-    def check_job(self, job_id: str, toml: str) -> CheckResult:
-        return self.jobs.check(job_id, toml, self.schedules.next_fires)
+    async def check_job(self, job_id: str, toml: str) -> CheckResult:
+        return await self.jobs.check(job_id, toml, self.schedules.next_fires)
 
     async def create_job(self, change: JobChange, actor: Actor) -> JobDocument:
         return await self.jobs.create(change, actor)
@@ -184,11 +184,7 @@ class Engine:
         return await self.all_backups.make()
 
     def step_types(self) -> list[StepTypeInfo]:
-        return [
-            StepTypeInfo(
-                type=name,
-                description=(record.__doc__ or "").split("\n")[0],
-                options=record.model_json_schema(by_alias=True),
-            )
-            for name, record in STEP_TYPES.items()
-        ]
+        return self.jobs.discovery.step_types()
+
+    async def callables(self) -> CallableList:
+        return await self.jobs.discovery.callables()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 import trio
@@ -15,6 +15,7 @@ from nomaflow.engine import admission, cards
 from nomaflow.engine import why as reasons
 from nomaflow.engine.board import Board
 from nomaflow.engine.change import Change, Happened, PauseRow
+from nomaflow.engine.discovery import Discovery
 from nomaflow.engine.door import Door
 from nomaflow.engine.model import Actor, InForce
 from nomaflow.engine.owed import Owed
@@ -32,7 +33,7 @@ from nomaflow.launch.form import Form
 from nomaflow.launch.overrides import Launch, Overrides
 from nomaflow.launch.plan import Plan
 from nomaflow.seams import Seams
-from nomaflow.wire import CheckResult, JobCard, JobChange, JobDocument, Pause, ReloadResult, Toggle, Why
+from nomaflow.wire import CheckResult, JobCard, JobChange, JobDocument, Pause, ProblemAt, ReloadResult, Toggle, Why
 
 END_AGAIN = timedelta(seconds=15)
 """How soon a pause's end is tried again that could not be carried out."""
@@ -65,6 +66,7 @@ class Jobs:
         self.catalogue, self.rights = catalogue, Rights(policy, self._known_tags)
         self._in_force = in_force
         self._home, self._runner, self._board = home, runner, board
+        self.discovery = Discovery(home, catalogue, seams)
         self.owed = Owed(recorder, timetable, pauses)
         self._seams, self._door, self._timetable, self._pauses = seams, door, timetable, pauses
         self._not_ready, self._held = not_ready, held
@@ -93,15 +95,19 @@ class Jobs:
         active = {run.run.job_id for run in self._runner.all_active()}
         return {*self.catalogue.entries, *self._board.job_ids(), *active}
 
-    def document(self, job_id: str) -> JobDocument:
+    async def document(self, job_id: str) -> JobDocument:
         """A job with its text."""
-        return _document(self.fresh(job_id))
+        return await self._told(self.fresh(job_id))
 
-    def check(self, job_id: str, toml: str, next_fires: Callable[[Job], list[datetime]]) -> CheckResult:
+    async def _told(self, entry: Entry) -> JobDocument:
+        return _document(entry, await self.discovery.warnings(entry.job, entry.text))
+
+    async def check(self, job_id: str, toml: str, next_fires: Callable[[Job], list[datetime]]) -> CheckResult:
         """What saving the text would say, and when the job would fire then."""
         job, problems = self.catalogue.check(job_id, toml)
         return CheckResult(
             problems=[cards.problem_at(problem) for problem in problems],
+            warnings=await self.discovery.warnings(job, toml),
             next_fires=next_fires(job) if job is not None and job.enabled else [],
         )
 
@@ -114,7 +120,7 @@ class Jobs:
         async with self._changing:
             entry = await self._seams.in_thread(self.catalogue.create, job_id, text)
             await self._changed(entry.job_id, "created", actor, entry=entry)
-        return _document(entry)
+        return await self._told(entry)
 
     async def save(self, job_id: str, change: JobChange, if_match: str, actor: Actor) -> JobDocument:
         """Replace a job's definition."""
@@ -129,7 +135,7 @@ class Jobs:
         async with self._changing:
             entry = await self._seams.in_thread(self.catalogue.save, job_id, text, if_match)
             await self._changed(job_id, "saved", actor, entry=entry)
-        return _document(entry)
+        return await self._told(entry)
 
     async def delete(self, job_id: str, if_match: str, actor: Actor) -> None:
         """Delete a job's file; its runs stay in the history."""
@@ -379,11 +385,12 @@ def _text(change: JobChange) -> str:
     return change.toml if change.toml is not None else text_of(change.job or {})
 
 
-def _document(entry: Entry) -> JobDocument:
+def _document(entry: Entry, warnings: Sequence[ProblemAt] = ()) -> JobDocument:
     return JobDocument(
         id=entry.job_id,
         etag=entry.etag,
         toml=entry.text,
         job=entry.job.model_dump(mode="json", by_alias=True) if entry.job else None,
         problems=[cards.problem_at(problem) for problem in entry.problems],
+        warnings=list(warnings),
     )

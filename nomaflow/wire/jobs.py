@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StrictBool
 
+from nomaflow.definitions.param import ParamType
 from nomaflow.launch.overrides import LogLevel, Reason, Sent
-from nomaflow.wire.base import Given, Instant, ProblemAt, RunState, SentInstant
+from nomaflow.wire.base import Given, Instant, Page, ProblemAt, RunState, SentInstant
 
 
 class Pause(Given):
@@ -89,19 +90,22 @@ class JobCard(Given):
 
 
 class JobDocument(Given):
-    """A job with its text. `job` is None where the file has problems."""
+    """A job with its text. `job` is None where the file has problems; `warnings` are as in a check."""
 
     id: str
     etag: str
     toml: str
     job: dict[str, JsonValue] | None = None
     problems: list[ProblemAt] = []
+    warnings: list[ProblemAt] = []
 
 
 class CheckResult(Given):
-    """What saving the text would say."""
+    """What saving the text would say. `warnings` keep nobody from saving it: a function that is missing, or takes other
+    values, and a job that cannot be called as a step calls it."""
 
     problems: list[ProblemAt]
+    warnings: list[ProblemAt] = []
     next_fires: list[Instant] = []
 
 
@@ -122,12 +126,69 @@ class ReloadResult(Given):
     problems: dict[str, list[ProblemAt]] = {}
 
 
+class ConnectorOption(Given):
+    """An option that names a connector: its path, `outer.inner` where it is nested, and the kind that it takes."""
+
+    path: str
+    kind: Literal["sql", "http", "ldap"]
+
+
 class StepTypeInfo(Given):
-    """One step type and the JSON Schema of its options."""
+    """One step type and the JSON Schema of its options.
+
+    In `literal` options, named as in `connectors`, `${…}` is not replaced. `runs_code` says that it runs Python of the
+    home, `starts_processes` that other programs may run, `is_transactional` that it changes all or nothing,
+    `is_housekeeping` that only an admin may save it.
+    """
 
     type: str
     description: str
     options: dict[str, JsonValue]
+    title: str = ""
+    connectors: list[ConnectorOption] = []
+    literal: list[str] = []
+    runs_code: bool = False
+    starts_processes: bool = False
+    runs_in_engine: bool = False
+    is_transactional: bool = False
+    is_housekeeping: bool = False
+
+
+class CallableParameter(Given):
+    """A parameter of a function. `type` is that of a form's field, None where the source does not say; `default` is
+    there where it is JSON, `default_text` as it is written."""
+
+    name: str
+    annotation: str | None = None
+    type: ParamType | None = None
+    required: bool = False
+    nullable: bool = False
+    default: JsonValue = None
+    default_text: str | None = None
+
+
+class CallableInfo(Given):
+    """A function of the jobs folder: `callable` is what a python step names. One that `takes_all` has a `**`."""
+
+    callable: str
+    file: str
+    line: int
+    is_async: bool
+    description: str = ""
+    parameters: list[CallableParameter] = []
+    takes_all: bool = False
+
+
+class FileProblem(ProblemAt):
+    """A file that cannot be read as Python."""
+
+    file: str
+
+
+class CallableList(Page[CallableInfo]):
+    """The functions of the jobs folder, found without running them; of the files in `problems` they are not known."""
+
+    problems: list[FileProblem] = []
 
 
 class ConnectorInfo(Given):

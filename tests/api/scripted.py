@@ -20,6 +20,7 @@ from nomaflow.launch.form import Field
 from nomaflow.wire import (
     ActiveRun,
     BackupInfo,
+    CallableList,
     CardSchedule,
     CheckResult,
     ConnectorInfo,
@@ -165,13 +166,13 @@ class ScriptedEngine:
             raise NotFoundError(f"no {job_id}")
         return self.jobs[job_id]
 
-    def job(self, job_id: str) -> JobDocument:
+    async def job(self, job_id: str) -> JobDocument:
         return JobDocument(id=job_id, etag=self.card(job_id).etag, toml="# text\n")
 
     def known_job_ids(self) -> set[str]:
         return {*self.jobs, *(run.job_id for run in self.known_runs.values())}
 
-    def check_job(self, job_id: str, toml: str) -> CheckResult:
+    async def check_job(self, job_id: str, toml: str) -> CheckResult:
         return CheckResult(problems=[])
 
     async def create_job(self, change: JobChange, actor: Actor) -> JobDocument:
@@ -300,6 +301,9 @@ class ScriptedEngine:
     async def backup(self) -> BackupInfo:
         self.asked.append(("backup",))
         return backup()
+
+    async def callables(self) -> CallableList:
+        return CallableList(items=[])
 
     def step_types(self) -> list[StepTypeInfo]:
         return [StepTypeInfo(type="python", description="Calls a function", options={})]

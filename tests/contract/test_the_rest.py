@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from nomaflow.client import AsyncClient
     from tests.contract.world import World
 
+LISTED = """import sys; sys.exit("imported")
+async def works(ctx, *, limit: int = 5):
+    'Works.'
+"""
+
 
 async def test_connectors_are_listed_without_secrets(client: AsyncClient, http: httpx.AsyncClient) -> None:
     """What they are and who uses them; neither the secret nor where it comes from."""
@@ -77,6 +82,44 @@ async def test_step_types_come_with_their_options(client: AsyncClient) -> None:
     properties = types["python"].options["properties"]
     assert isinstance(properties, dict)
     assert {"callable", "op_kwargs"} <= properties.keys()
+    assert all(described["description"] for one in types.values() for described in one.options["properties"].values())
+    assert (types["python"].title, types["python"].runs_code) == ("Python function", True)
+    query = types["sql_query"]
+    assert ([(one.path, one.kind) for one in query.connectors], query.literal) == ([("connector", "sql")], ["query"])
+    assert types["retention"].is_housekeeping
+
+
+async def test_functions_of_the_jobs_folder_are_listed(client: AsyncClient, vic: AsyncClient, world: World) -> None:
+    """For those who write jobs: with their parameters, read off the source; a broken file is named."""
+    (world.home.jobs_dir / "listed.py").write_text(LISTED)
+    (world.home.jobs_dir / "listed_broken.py").write_text("x = 1\ndef main(:\n")
+    found = await client.callables()
+    assert [(problem.file, problem.line) for problem in found.problems] == [("jobs/listed_broken.py", 2)]
+    works = next(one for one in found.items if one.callable == "listed:works")
+    assert (works.file, works.line, works.is_async, works.description) == ("jobs/listed.py", 2, True, "Works.")
+    [limit] = works.parameters
+    assert (limit.name, limit.type, limit.default, limit.required) == ("limit", "int", 5, False)
+    with pytest.raises(NotAllowedError):
+        await vic.callables()
+
+
+async def test_what_may_not_run_as_written_is_a_warning(client: AsyncClient, world: World) -> None:
+    """A missing function, and a job that cannot be called: both may come later, so nobody is kept from saving."""
+    (world.home.jobs_dir / "listed.py").write_text(LISTED)
+    text = (
+        '[[steps]]\nname = "a"\ntype = "python"\ncallable = "listed:wokrs"\n'
+        '[[steps]]\nname = "b"\ntype = "call_job"\njob = "no-such-job"\n'
+    )
+    checked = await client.check_job(text)
+    assert checked.problems == []
+    assert [(warning.path, warning.line) for warning in checked.warnings] == [
+        ("steps.a.callable", 4),
+        ("steps.b.job", 8),
+    ]
+    assert 'did you mean "works"?' in checked.warnings[0].message
+    job_id = await new_job(client, one_step("works"))
+    saved = await client.save_job(job_id, toml=text, if_match=(await client.job(job_id)).etag)
+    assert saved.warnings == checked.warnings
 
 
 async def test_the_engine_says_that_it_is_well(client: AsyncClient, world: World) -> None:

@@ -72,3 +72,45 @@ def test_what_is_not_there_is_told_with_its_line(jobs: Path, target: str, messag
     """And with what is near it."""
     [problem] = problems(jobs, target)
     assert problem.startswith(f"jobs/a.toml:4: steps.A.callable {message}")
+
+
+@pytest.mark.parametrize(
+    ("signature", "more", "message"),
+    [
+        (
+            "ctx, *, full_refresh=False",
+            "[steps.op_kwargs]\nfull_refesh = true\n",
+            "is nothing that kwargs:main takes; did",
+        ),
+        ("ctx, day, limit=1", "", "needs a value for 'day'; declare it under [params]"),
+        ("ctx, *, day", "[steps.op_kwargs]\nlimit = 1\n", "is nothing that kwargs:main takes"),
+    ],
+)
+def test_what_a_function_does_not_take_is_told(jobs: Path, signature: str, more: str, message: str) -> None:
+    """As its worker would say it when the step runs."""
+    (jobs / "kwargs.py").write_text(f"def main({signature}): ...\n")
+    (jobs / "a.toml").write_text(f'[[steps]]\nname = "A"\ntype = "python"\ncallable = "kwargs:main"\n{more}')
+    entry = Catalogue(jobs).entry("a")
+    assert entry.job
+    assert any(message in str(problem) for problem in callable_problems(entry, jobs))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def main(ctx): ...",
+        "def main(ctx, **more): ...",
+        "def main(ctx, day, limit=2): ...",
+        "@decorated\ndef main(ctx, other): ...",
+        "def main(ctx, other): ...\nmain = wrapped(main)\ndef main(ctx, day, limit): ...",
+    ],
+)
+def test_what_a_function_may_take_is_left_alone(jobs: Path, code: str) -> None:
+    """One with nothing but a context reads what it wants; what a decorator gives is not known."""
+    (jobs / "kwargs.py").write_text(f"{code}\n")
+    more = "[params]\napps_id = 1\n"
+    values = "[steps.op_kwargs]\nday = 1\nlimit = 1\n"
+    (jobs / "a.toml").write_text(f'{more}[[steps]]\nname = "A"\ntype = "python"\ncallable = "kwargs:main"\n{values}')
+    entry = Catalogue(jobs).entry("a")
+    assert entry.job
+    assert callable_problems(entry, jobs) == ()

@@ -81,12 +81,12 @@ class FakeEngine(Engine):
         self.home, loaded = _made_home(folder, jobs, settings)
         self.in_force = InForce(loaded)
         self.scripts = {job: dict(steps) for job, steps in (scripts or {}).items()}
-        self.callables, self.broken = dict(callables or {}), dict(broken or {})
+        self.broken, said = dict(broken or {}), dict(callables or {})
         self.why_not_ready: list[str] = []
         self.seams, feed = seams or Seams(), Feed(epoch=1, seq=0)
         self.access = Access(loaded, admin_token=ADMIN_TOKEN, sessions=SessionsInMemory(), seams=self.seams)
         catalogue = Catalogue(self.home.jobs_dir, loaded)
-        self._scripted = ScriptedHistory(feed, self.seams, scripts=self.scripts, callables=self.callables, auto=auto)
+        self._scripted = ScriptedHistory(feed, self.seams, scripts=self.scripts, callables=said, auto=auto)
         # Of the runner they ask which runs are in flight, of the recorder to record a change; no more.
         runner, recorder = cast("Runner", self._scripted), cast("Recorder", Teller(feed))
         nursery = cast("trio.Nursery", AtOnce())

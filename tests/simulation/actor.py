@@ -208,7 +208,7 @@ class People:
         path, change = self._world.path(spec.id), JobChange(toml=spec.text())
 
         async def ask(here: Assembled) -> object:
-            etag = here.engine.job(spec.id).etag if path.exists() else ""
+            etag = (await here.engine.job(spec.id)).etag if path.exists() else ""
             return await here.engine.save_job(spec.id, change, etag, ADMIN)
 
         call = await self._world.call("save", ask, spec.id, text=spec.text())
@@ -255,7 +255,7 @@ class People:
         spec = replace(self._meant[job_id], broken="")
 
         async def ask(here: Assembled) -> None:
-            await here.engine.delete_job(job_id, here.engine.job(job_id).etag, ADMIN)
+            await here.engine.delete_job(job_id, (await here.engine.job(job_id)).etag, ADMIN)
 
         await self._world.call("delete", ask, job_id)
         await trio.sleep(self._draw.choice([0, 0.01, 0.05]) * self._world.spec.pace.seconds)
