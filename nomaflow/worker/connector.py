@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -136,7 +137,9 @@ class Batches:
         return self
 
     async def __anext__(self) -> Sequence[Row]:
-        batch: Sequence[Row] | None = await self._in_thread(lambda: next(self._batches, None))
+        # The thread may keep the call for a moment: a loop that is left frees the connector at once all the same.
+        batches = weakref.ref(self._batches)
+        batch: Sequence[Row] | None = await self._in_thread(lambda: _next_of(batches()))
         if batch is None:
             raise StopAsyncIteration
         return batch
@@ -144,6 +147,10 @@ class Batches:
     async def aclose(self) -> None:
         """Let the connector run other statements, before the last batch."""
         await self._in_thread(self._batches.close)
+
+
+def _next_of(batches: Generator[Sequence[Row], None, None] | None) -> Sequence[Row] | None:
+    return next(batches, None) if batches is not None else None
 
 
 class Connector:

@@ -148,7 +148,7 @@ class Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for line in self.format(record).split("\n"):
-            self._channel.log(record.levelname, "log", line)
+            self._channel.log(record.levelname, getattr(record, "stream", "log"), line)
 
 
 class Worker:

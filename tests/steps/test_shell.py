@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nomaflow.steps import shell
+from nomaflow.worker import lasting
 from nomaflow.worker.context import StepCanceled
 from tests.fakes.context import Told, step_context
 
@@ -43,6 +44,8 @@ def test_what_it_prints_is_logged() -> None:
         (r"caf\0303\0251\n", "café"),
         (r"half \0303\n", r"half \xc3"),
         (r"tab\there\n", "tab\there"),
+        (r"\033[1;31mred\033[0m and \033]0;title\007plain\033(B\n", "red and plain"),
+        (r"\033[2K10%%\r\033[2K20%%\r", "20%%"),
     ],
 )
 def test_lines_are_read_as_a_terminal_shows_them(printed: str, line: str) -> None:
@@ -50,6 +53,16 @@ def test_lines_are_read_as_a_terminal_shows_them(printed: str, line: str) -> Non
     output, told = run("printf", "%b", printed)
     assert [line for line in told.lines if line.startswith("INFO")] == [f"INFO {line}"]
     assert output["last_line"] == line.strip()
+
+
+def test_a_bar_that_draws_itself_is_one_line() -> None:
+    """However often it does; and a line without an end is cut, so that no program fills the worker's memory."""
+    code = "import sys\nfor n in range(50_000): sys.stdout.write(f'{n:>100}\\r')\nprint('done')\nprint('x' * 200_000)"
+    _, told = run(sys.executable, "-c", code)
+    lines = [line.removeprefix("INFO ") for line in told.lines if line.startswith("INFO")]
+    assert lines[0] == "done"
+    assert "".join(lines[1:]) == "x" * 200_000
+    assert len(lines) > 2
 
 
 def test_nothing_printed_is_no_line() -> None:
@@ -73,10 +86,43 @@ def test_another_exit_code_fails_the_step(script: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_an_error_has_the_last_lines() -> None:
+    """The last one in its sentence, those before it below; of both streams."""
+    with pytest.raises(shell.ProgramError) as caught:
+        run("sh", "-c", "seq 30; echo; echo 'rm: cannot remove x' >&2; exit 1")
+    first, second, *rest = str(caught.value).split("\n")
+    assert first.startswith("sh ended with exit code 1: ")
+    assert second == "The last lines of its output:"
+    assert {"rm: cannot remove x", "30"} <= set(rest)
+    assert len(rest) == shell.LAST_LINES
+    with pytest.raises(shell.ProgramError) as caught:
+        run("sh", "-c", f"echo {'x' * 1000}; exit 1")
+    assert str(caught.value).split("\n")[0] == f"sh ended with exit code 1: {'x' * 300}…"
+
+
+def test_some_exit_codes_may_be_no_failure() -> None:
+    """As the step says; the code is for later steps."""
+    output, _ = run("sh", "-c", "exit 24", exit_codes=[0, 24])
+    assert output["exit_code"] == 24
+    with pytest.raises(shell.ProgramError, match="ended with exit code 23"):
+        run("sh", "-c", "exit 23", exit_codes=[0, 24])
+
+
+def test_what_keeps_the_output_open_is_not_waited_for() -> None:
+    """The step ends with its program, and says that something goes on; the worker ends that."""
+    ctx, told = step_context()
+    begun = time.monotonic()
+    output = shell.run(ctx, {"argv": ["sh", "-c", "sleep 5 & echo begun"]})
+    assert output["last_line"] == "begun"
+    assert time.monotonic() - begun < 4
+    assert "keeps its output open" in told.line("sh has ended")
+
+
 def test_a_program_that_is_not_there_fails_the_step() -> None:
     """With its name."""
-    with pytest.raises(shell.ProgramError, match="no-such-program could not be started"):
+    with pytest.raises(shell.ProgramError, match="no-such-program could not be started") as caught:
         run("no-such-program")
+    assert lasting.verdict(caught.value).why == "what is missing stays missing"
 
 
 def test_the_environment_is_a_short_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +143,17 @@ def test_it_runs_in_the_home_or_below(tmp_path: Path) -> None:
     ctx.home = str(tmp_path)
     assert shell.run(ctx, {"argv": ["pwd", "-P"]})["last_line"] == str(tmp_path.resolve())
     assert shell.run(ctx, {"argv": ["pwd", "-P"], "cwd": "below"})["last_line"] == str(tmp_path.resolve() / "below")
+
+
+@pytest.mark.parametrize("cwd", ["/etc", "..", "below/../../other", "nowhere"])
+def test_it_runs_nowhere_else(tmp_path: Path, cwd: str) -> None:
+    """Whatever a parameter puts into `cwd`; a program elsewhere is named in `argv`."""
+    (tmp_path / "home" / "below").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    ctx, _ = step_context()
+    ctx.home = str(tmp_path / "home")
+    with pytest.raises(shell.ProgramError, match=r"lies outside the home|the home has no such folder"):
+        shell.run(ctx, {"argv": ["pwd"], "cwd": cwd})
 
 
 def test_nothing_is_read_from_the_engines_input() -> None:

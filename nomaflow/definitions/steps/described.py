@@ -96,7 +96,8 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     "shell": {
         "argv": "The program and its arguments; no shell reads them.",
         "cwd": "The folder to run in, below the home; the home itself when left out.",
-        "env": "Further variables of the program's environment. Do not write passwords here.",
+        "env": "Further variables of the program's environment; ${env:X} puts in one of the engine's.",
+        "exit_codes": "The exit codes with which the program has succeeded.",
     },
     "retention": {
         "days": "Older runs are deleted; as the settings say when left out.",
