@@ -74,6 +74,10 @@ class Stage:
         self._at_work(case, run_id)
         return run_id
 
+    def wait_at_work(self, case: Case, run_id: str) -> None:
+        """Wait until the step of a run of the case's job is in the middle of its work."""
+        self._at_work(case, run_id)
+
     def ended(self, run_id: str) -> dict[str, Any]:
         """The run when it is over."""
 

@@ -86,6 +86,42 @@ def test_a_timeout_climbs_the_same_ladder(table: Stage, like: str, attempts: int
     table.web.wait_closed()
 
 
+CALLED = ("sql-query-on-postgresql-sleeps", "python-sleeps", "python-deaf--with-a-child-force", "shell-sleeps")
+
+
+@pytest.mark.parametrize("like", CALLED)
+def test_a_cancel_goes_down_to_what_was_called(table: Stage, like: str) -> None:
+    """Both are CANCELED, what was called first; the caller's receipt has the other's rungs, proof and roll-back."""
+    case = next(case for case in CASES if case.job_id == like)
+    text = f'[retry]\nattempts = 3\n[[steps]]\nname = "call"\ntype = "call_job"\njob = "{case.job_id}"\n'
+    (table.home / "jobs" / "caller.toml").write_text(text)
+    table.engine.request("POST", "/reload")
+    caller = table.engine.request("POST", "/jobs/caller/runs", {"log_level": "DEBUG"})["id"]
+    called = wait_for(lambda: _called(table, caller))
+    table.wait_at_work(case, called)
+    table.engine.request("POST", f"/runs/{caller}/cancel", {"force": case.force})
+    run, below = table.ended(caller), table.ended(called)
+    assert (run["state"], below["state"], run["steps"][0]["attempt"]) == ("CANCELED", "CANCELED", 1)
+    assert below["finished_at"] <= run["finished_at"]
+    assert (below["parent_run"], below["triggered_by"]) == (caller, run["triggered_by"])
+    name, receipt = f"{called} of {case.job_id}", run["receipt"]
+    assert [(rung["rung"], rung["result"]) for rung in receipt["rungs"]] == [
+        *((rung["rung"], f"{name}: {rung['result']}") for rung in below["receipt"]["rungs"]),
+        ("soft cancel", f"{name} is CANCELED"),
+    ]
+    assert receipt["proof"].endswith(f"{name}: {below['receipt']['proof']}")
+    assert (receipt["rolled_back"], receipt["force"]) == (case.rolled_back, case.force)
+    group = re.search(r"process (\d+) is reaped and its group is empty", receipt["proof"])
+    assert group is not None
+    assert process_group.members(int(group[1])) == []
+    wait_for(lambda: not table.backends())
+
+
+def _called(table: Stage, caller: str) -> str | None:
+    lines = table.engine.request("GET", f"/runs/{caller}/logs")["lines"]
+    return next((line["text"].split()[1] for line in lines if line["text"].startswith("started run_")), None)
+
+
 def test_a_stopping_engine_climbs_the_same_ladder(tmp_path: Path, postgresql: Server) -> None:
     """What is not over after the drain is ended and FAILED; the engine leaves no process and no backend behind."""
     chosen = ("sql-query-on-postgresql-sleeps", "python-asyncio-blocks-in-sleep")
