@@ -78,6 +78,7 @@ def _print_head(run: Run) -> None:
         "rows": f"{run.rows_affected:,}" if run.rows_affected is not None else "",
         "log level": run.log_level,
         "replay of": run.replay_of or "",
+        "called by": run.parent_run or "",
         "cancel": _cancel_text(run.receipt) if run.receipt else "",
     }
     typer.echo(f"{run.id} of {run.job_id}")

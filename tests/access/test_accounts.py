@@ -257,5 +257,22 @@ def test_a_cron_fire_may_do_what_the_saved_job_says() -> None:
     access = Home(accounts={"cron": Account()}).access
     assert access.may_use_connector(Actor("nightly", "cron"), "jde")
     assert access.may_run_shell(Actor("", "cron"), "job", [])
+    assert access.may_run_job(Actor("nightly", "cron"), "job", [])
     assert not access.may_use_connector(Actor("cron", "api"), "jde")
     assert not access.may_run_shell(Actor("gone", "web"), "job", [])
+
+
+def test_a_job_is_called_by_who_may_run_it() -> None:
+    """An operator of that job, by its id or its tags; who only views it may not have it run by another one's step."""
+    grants = [
+        Grant(role="operator", jobs=["load-*"]),
+        Grant(role="editor", tags=["etl"]),
+        Grant(role="viewer", jobs=["*"]),
+    ]
+    access = Home(accounts={"ana": Account(role="operator"), "ben": Account(grants=grants)}).access
+    ana, ben = Actor("ana", "web"), Actor("ben", "cli")
+    assert access.may_run_job(ana, "anything", [])
+    allowed = [("load-orders", []), ("other", ["etl"])]
+    assert all(access.may_run_job(ben, job_id, tags) for job_id, tags in allowed)
+    assert not access.may_run_job(ben, "other", ["tests"])
+    assert not access.may_run_job(Actor("gone", "web"), "load-orders", [])
