@@ -50,7 +50,7 @@ def fake(tmp_path: Path) -> FakeEngine:
 
 async def save(fake: FakeEngine, job_id: str, toml: str, actor: Actor = EVE) -> None:
     """Save over what is there."""
-    await fake.save_job(job_id, JobChange(toml=toml), fake.job(job_id).etag, actor)
+    await fake.save_job(job_id, JobChange(toml=toml), (await fake.job(job_id)).etag, actor)
 
 
 @pytest.mark.parametrize("text", [OPS + SHELL, OPS + PYTHON, SHELL])
@@ -60,7 +60,7 @@ async def test_nobody_opens_a_grant_with_a_tag_of_his_own(fake: FakeEngine, text
         await save(fake, "etl-plain", text)
     with pytest.raises(NotAllowedError, match="shell"):
         await fake.create_job(JobChange(id="etl-new", toml=text), EVE)
-    assert fake.job("etl-plain").toml == PYTHON
+    assert (await fake.job("etl-plain")).toml == PYTHON
     await save(fake, "etl-plain", text, ADMIN)
 
 
@@ -110,13 +110,13 @@ async def test_a_job_is_given_in_one_form(fake: FakeEngine, change: JobChange) -
 async def test_a_job_keeps_its_id(fake: FakeEngine) -> None:
     """A text for another job under this job's id is a mistake."""
     with pytest.raises(InvalidError, match="id cannot change"):
-        await fake.save_job("etl-plain", JobChange(id="etl-ops", toml=PYTHON), fake.job("etl-plain").etag, ADMIN)
+        await fake.save_job("etl-plain", JobChange(id="etl-ops", toml=PYTHON), (await fake.job("etl-plain")).etag, ADMIN)
 
 
 async def test_a_deletion_is_told_with_the_tags_that_are_gone(fake: FakeEngine) -> None:
     """Whoever saw the job by a tag hears of it; the tags themselves are not sent."""
     begin = fake.cursor
-    await fake.delete_job("etl-ops", fake.job("etl-ops").etag, ADMIN)
+    await fake.delete_job("etl-ops", (await fake.job("etl-ops")).etag, ADMIN)
     (fake.home.jobs_dir / "etl-plain.toml").unlink()
     await fake.reload(ADMIN)
     fake.stop()
@@ -153,5 +153,5 @@ async def test_the_engines_own_steps_are_an_admins(fake: FakeEngine) -> None:
     with pytest.raises(NotAllowedError, match="an admin can"):
         await save(fake, "etl-plain", PYTHON)
     with pytest.raises(NotAllowedError, match="an admin can"):
-        await fake.delete_job("etl-plain", fake.job("etl-plain").etag, EVE)
-    await fake.delete_job("etl-plain", fake.job("etl-plain").etag, ADMIN)
+        await fake.delete_job("etl-plain", (await fake.job("etl-plain")).etag, EVE)
+    await fake.delete_job("etl-plain", (await fake.job("etl-plain")).etag, ADMIN)
