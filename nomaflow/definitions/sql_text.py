@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -50,13 +50,25 @@ class StatementError(Exception):
 class Statement:
     """One statement. `words` are its words outside of parentheses, quotes and comments, in upper case.
 
-    `changes` says that one of all its words, those in parentheses too, is a verb that changes rows.
+    `changes` says that one of all its words, those in parentheses too, is a verb that changes rows. `end` is where its
+    last word ends.
     """
 
     sql: str
     binds: tuple[tuple[int, int, str], ...]
     words: tuple[str, ...]
     changes: bool = False
+    end: int | None = None
+
+    @property
+    def body(self) -> str:
+        """The text without the semicolon and the comments behind it."""
+        return self.sql[: self.end]
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it is a query that changes nothing, as far as the text tells."""
+        return self.verb in _READS and not self.writes
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,9 +120,13 @@ class Statement:
     def numbered(self) -> str:
         """The text with `$1`, `$2`, … in the order of `names`."""
         numbers = {name: number for number, name in enumerate(self.names, 1)}
+        return self.rendered(lambda name: f"${numbers[name]}")
+
+    def rendered(self, shown: Callable[[str], str]) -> str:
+        """The text with what `shown` makes of each parameter's name in its place."""
         parts, start = [], 0
         for begin, end, name in self.binds:
-            parts += [self.sql[start:begin], f"${numbers[name]}"]
+            parts += [self.sql[start:begin], shown(name)]
             start = end
         return "".join([*parts, self.sql[start:]])
 
@@ -124,7 +140,7 @@ def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
     """
     binds: list[tuple[int, int, str]] = []
     words: list[str] = []
-    depth = position = 0
+    depth = position = end = 0
     begun = ended = changes = False
     while position < len(sql):
         match = _TOKEN.match(sql, position)
@@ -157,9 +173,27 @@ def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
         elif kind == "open_quote":
             raise _open(sql, begin)
         depth += (kind == "open") - (kind == "close")
+        if kind == "close" and depth < 0:
+            raise StatementError("The query closes a bracket that it has not opened; take it out")
+        end = position
     if not begun:
         raise StatementError("The query holds no statement")
-    return Statement(sql, tuple(binds), tuple(words), changes)
+    return Statement(sql, tuple(binds), tuple(words), changes, end)
+
+
+def condition(text: str, *, comments_nest: bool = True) -> str:
+    """The text of a condition as it may stand behind WHERE in brackets, without what follows its last word.
+
+    Raises:
+        StatementError: it is empty, or more than a condition.
+    """
+    before = "SELECT 1 WHERE "
+    statement = one_statement(before + text, comments_nest=comments_nest)
+    if len(statement.body) <= len(before):
+        raise StatementError("The condition is empty")
+    if not statement.only_reads:
+        raise StatementError("The condition is more than a condition; a query has a place of its own")
+    return statement.body[len(before) :]
 
 
 def _follows_a_value(sql: str, begin: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import psycopg
+import pyarrow
 import pytest
 
 from nomaflow.definitions.sql_text import StatementError
@@ -178,7 +179,7 @@ def test_a_read_of_a_file_is_no_commit(tmp_path: Path, backend: str) -> None:
         assert told == []
         database.execute("CREATE TABLE t (a INTEGER)")
         database.commit()
-        database.write(Table(None, "t"), ["a"], [[(1,)]])
+        database.write(Table(None, "t"), ["a"], [pyarrow.table({"a": [1]}) if database.takes_columns else [(1,)]])
         database.commit()
         database.fetch("SELECT 1")
         database.commit()

@@ -174,15 +174,24 @@ def test_a_value_that_does_not_fit_leaves_the_target_as_it_was(ends: Bench) -> N
     assert tables(ends) == ["t"]
 
 
-@pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP", "TIMESTAMPTZ"])
-def test_an_infinite_date_of_duckdb_is_told(bench: Bench, kind: str) -> None:
-    """Its driver would make the end of the year 9999 of it."""
+@pytest.mark.parametrize("target", FILES)
+def test_days_that_python_does_not_know_are_carried_over(bench: Bench, target: str) -> None:
+    """Infinity, years before the first and after the 9999th, and the end of a day, there and back."""
     bench.add("s", "duckdb")
-    bench.add("d", "sqlite")
-    bench.sql("s", f"CREATE TABLE t (d {kind})", "INSERT INTO t VALUES ('2024-02-29'), (NULL)")
-    assert bench.copy("s.t", "d.t")["target_rows"] == 2
-    bench.sql("s", "INSERT INTO t VALUES ('infinity')")
-    with pytest.raises(duckdb.InvalidInputException, match="Column 'd' holds infinity"):
+    bench.add("d", target)
+    bench.sql(
+        "s",
+        "CREATE TABLE t (id INTEGER, d DATE, ts TIMESTAMP, tz TIMESTAMPTZ, tm TIME)",
+        "INSERT INTO t VALUES (1, 'infinity', '-infinity', 'infinity', '24:00:00'), (2, NULL, NULL, NULL, NULL)",
+        "INSERT INTO t VALUES (3, '0044-03-15 (BC)', '0044-03-15 (BC) 01:02:03.5', '12024-02-29 01:02:03+00', '00:00')",
+        "INSERT INTO t VALUES (4, '2024-02-29', '2024-02-29 01:02:03.5', '2024-02-29 01:02:03+02', '23:59:59.999999')",
+    )
+    bench.copy("s.t", "d.t")
+    bench.copy("d.t", "s.back")
+    assert bench.sql("s", "FROM t EXCEPT FROM back") == bench.sql("s", "FROM back EXCEPT FROM t") == []
+    bench.sql("s", "ALTER TABLE t ALTER d TYPE TIMESTAMP")
+    bench.sql("d", "DELETE FROM t")
+    with pytest.raises(CopyError, match="Row 1, column 'd' holds text that is no date"):
         bench.copy("s.t", "d.t")
 
 
@@ -234,7 +243,7 @@ def test_progress_and_one_line_a_batch(ends: Bench) -> None:
     backend = ends.connectors["d"]["backend"]
     assert [line for line in told.lines if "committed" not in line] == [
         "INFO d.t does not exist and is made like s.t",
-        f"INFO s.t → d.t (overwrite), sqlite to {backend} by rows",
+        f"INFO s.t → d.t (overwrite), sqlite to {backend} by {'columns' if backend == 'duckdb' else 'rows'}",
         "INFO batch 1: 2 rows, 2 so far",
         "INFO batch 2: 1 rows, 3 so far",
         "INFO swap: 3 new rows take the place of 0 old ones",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nomaflow.steps.sql_copy.errors import CopyError
 from nomaflow.steps.sql_copy.types import ColumnType, Kind, declared, parsed, sqlite_affinity
-from nomaflow.steps.sql_copy.values import conversion, converted
+from nomaflow.steps.sql_copy.values import Conversion, Ends, conversion, converted
 
 # What PostgreSQL declares, and what a table made in the other two says.
 TABLE = [
@@ -99,18 +99,16 @@ def test_sqlite_leaves_text_alone(kind: Kind) -> None:
     assert sqlite_affinity(declared("sqlite", ColumnType(kind))) == "TEXT"
 
 
+def planned(column: str, source: str, target: str) -> Conversion:
+    """How a column goes from `backend:type` to `backend:type`."""
+    (source_backend, source_type), (target_backend, target_type) = (place.split(":", 1) for place in (source, target))
+    source_kind, target_kind = parsed(source_backend, source_type), parsed(target_backend, target_type)
+    return conversion(Ends(column, source_backend, source_kind, target_backend, target_kind, target_type))
+
+
 def carried(value: Any, source: str, target: str) -> Any:
     """One value from `backend:type` to `backend:type`."""
-    (source_backend, source_type), (target_backend, target_type) = (place.split(":", 1) for place in (source, target))
-    plan = conversion(
-        "c",
-        source_backend,
-        parsed(source_backend, source_type),
-        target_backend,
-        parsed(target_backend, target_type),
-        target_type,
-    )
-    return converted([(value,)], [plan], 1)[0][0]
+    return converted([(value,)], [planned("c", source, target)], 1)[0][0]
 
 
 MOMENT = dt.datetime(2024, 2, 29, 1, 2, 3, 4)  # noqa: DTZ001  # a column without a zone
@@ -195,7 +193,7 @@ def test_a_value_that_does_not_fit_is_told_never_changed(value: Any, source: str
 
 def test_the_error_names_row_and_column_and_keeps_the_value_to_itself() -> None:
     """A log is read by more people than the table."""
-    plan = conversion("salary", "sqlite", parsed("sqlite", "INTEGER"), "duckdb", parsed("duckdb", "BIGINT"), "BIGINT")
+    plan = planned("salary", "sqlite:INTEGER", "duckdb:BIGINT")
     with pytest.raises(CopyError, match="Row 12, column 'salary' holds text that is no whole number") as raised:
         converted([(1,), (None,), ("forty-two",)], [plan], 10)
     assert "forty-two" not in str(raised.value)
@@ -205,8 +203,8 @@ def test_the_error_names_row_and_column_and_keeps_the_value_to_itself() -> None:
 def test_rows_that_need_nothing_are_handed_on(rows: list[tuple[Any, ...]]) -> None:
     """Integers and text of SQLite are what the others take."""
     plans = [
-        conversion("i", "sqlite", parsed("sqlite", "INTEGER"), "duckdb", parsed("duckdb", "BIGINT"), "BIGINT"),
-        conversion("t", "sqlite", parsed("sqlite", "TEXT"), "duckdb", parsed("duckdb", "VARCHAR"), "VARCHAR"),
+        planned("i", "sqlite:INTEGER", "duckdb:BIGINT"),
+        planned("t", "sqlite:TEXT", "duckdb:VARCHAR"),
     ]
     assert converted(rows, plans, 1) == rows
 

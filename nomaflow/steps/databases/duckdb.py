@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ import duckdb
 from nomaflow.definitions.sql_text import Statement, StatementError, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError
-from nomaflow.steps.databases.tables import Column, Table, quoted, same_name
+from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted, same_name
 from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
 _HARDENED = {
@@ -27,11 +28,15 @@ _DEFAULTS = {"memory_limit": "2GB"}
 """What a connector's URL may say otherwise. DuckDB's own limit is most of the machine's memory, which workers share."""
 
 
+_BATCH = "_nomaflow_batch"
+
+
 class DuckDbDatabase:
     """One connection. A transaction begins with the first statement, DDL included."""
 
     backend: str = "duckdb"
     temporary_schema = "temp"
+    takes_columns = True
     server_process: int | None = None
     may_go_on = False
 
@@ -120,12 +125,22 @@ class DuckDbDatabase:
         )
         return tuple(found[0][0]) if found else ()
 
-    def row_count(self, table: Table) -> int | None:
-        """How many rows a read in this transaction will give."""
-        count: int = self.fetch(f"SELECT count(*) FROM {table.quoted}")[0][0]
+    def columns_of(self, relation: Relation) -> tuple[Column, ...]:
+        """The columns that a query gives."""
+        described = self.fetch(f"DESCRIBE SELECT * FROM {relation.sql}", relation.params)
+        return tuple(Column(name, declared) for name, declared, *_ in described)
+
+    def only_read(self) -> None:
+        """Nothing to do: a query cannot change anything here."""
+
+    def row_count(self, relation: Relation) -> int | None:
+        """How many rows a read in this transaction will give; None for a query, which would be run twice."""
+        if relation.table is None:
+            return None
+        count: int = self.fetch(f"SELECT count(*) FROM {relation.sql}", relation.params)[0][0]
         return count
 
-    def estimated_rows(self, table: Table) -> int | None:
+    def estimated_rows(self, relation: Relation) -> int | None:
         """None: `row_count` knows."""
         return None
 
@@ -141,28 +156,35 @@ class DuckDbDatabase:
         return ()
 
     def read(
-        self, table: Table, names: Sequence[str], *, as_text: frozenset[str], size: int
+        self, relation: Relation, names: Sequence[str], *, as_text: frozenset[str], size: int
     ) -> Generator[list[Row], None, None]:
         """The rows in batches."""
-        declared = {column.name: column.declared for column in self.columns(table)}
-        wanted = (_text(name) if name in as_text else _finite(name, declared[name]) for name in names)
-        return self.stream(f"SELECT {', '.join(wanted)} FROM {table.quoted}", size=size)
+        wanted = (f"CAST({quoted(name)} AS VARCHAR)" if name in as_text else quoted(name) for name in names)
+        return self.stream(f"SELECT {', '.join(wanted)} FROM {relation.sql}", relation.params, size=size)
 
-    def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
-        """Add rows by an appender; how many there are more afterwards."""
-        before = self.row_count(table) or 0
+    def write(self, table: Table, names: Sequence[str], batches: Iterable[Any]) -> int:
+        """Add the rows of Arrow tables; how many DuckDB took. One is added while the next one is read."""
         self._has_written = True
-        appender = self._connection.appender(table.quoted, columns=list(names))
-        try:
+        insert = f"INSERT INTO {table.quoted} ({listed(names)}) SELECT * FROM {_BATCH}"
+        written = 0
+        with ThreadPoolExecutor(1, "add rows") as at_work:
+            before: Future[int] | None = None
             for batch in batches:
-                with self._cancellation.statement():
-                    appender.append_rows(batch)
-                    appender.flush()
-        except BaseException:
-            # What it still holds would be written by a later flush, even after the rollback.
-            appender.clear()
-            raise
-        return (self.row_count(table) or 0) - before
+                if before is not None:
+                    written += before.result()
+                before = at_work.submit(self._add, insert, batch)
+            if before is not None:
+                written += before.result()
+        return written
+
+    def _add(self, insert: str, batch: Any) -> int:
+        with self._cancellation.statement():
+            self._connection.register(_BATCH, batch)
+            try:
+                self._connection.execute(insert)
+                return self._connection.rowcount
+            finally:
+                self._connection.unregister(_BATCH)
 
     def _start(self, statement: Statement, params: Mapping[str, Any] | None) -> None:
         values = list(statement.values(params).values())
@@ -182,18 +204,6 @@ class DuckDbDatabase:
     def _some(self, size: int) -> list[Row]:
         with self._cancellation.statement():
             return self._connection.fetchmany(size)
-
-
-def _text(name: str) -> str:
-    return f"CAST({quoted(name)} AS VARCHAR)"
-
-
-def _finite(name: str, declared: str) -> str:
-    """The column, with an error for infinite dates: the driver would give the last day of the year 9999 for them."""
-    if not declared.startswith(("DATE", "TIMESTAMP")):
-        return quoted(name)
-    told = "'" + f"Column {name!r} holds infinity, which no other database's client can read".replace("'", "''") + "'"
-    return f"CASE WHEN NOT isfinite({quoted(name)}) THEN error({told}) ELSE {quoted(name)} END"
 
 
 def _key(table: Table) -> dict[str, str]:

@@ -11,11 +11,12 @@ from itertools import islice
 from typing import Any, cast
 
 import psycopg
+import psycopg.sql
 
 from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError, OutcomeUnknownError
-from nomaflow.steps.databases.tables import Column, Table, listed, quoted
+from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted
 from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
 _log = logging.getLogger("nomaflow.step")
@@ -31,6 +32,9 @@ STREAM_ROWS = 1000 if psycopg.capabilities.has_stream_chunked() else 1
 
 PUMP_BYTES = 256 * 1024
 """How much of one COPY is collected before it is handed to the other."""
+
+BATCH_BYTES = 16 * 1024 * 1024
+"""How long the text of one batch of rows may become before it is handed over."""
 
 _COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull, atthasdef OR attidentity <> '',
@@ -48,6 +52,19 @@ _CASCADES = """
     SELECT DISTINCT conrelid::regclass::text FROM pg_constraint
     WHERE contype = 'f' AND confrelid = to_regclass(:name) AND confdeltype NOT IN ('a', 'r')"""
 
+_TYPE = """
+    SELECT format_type(pg_type.oid, :mod), true, false, false,
+           (pg_type.oid < 16384 AND typname !~ '^reg') OR typtype = 'e'
+    FROM pg_type WHERE pg_type.oid = :oid"""
+
+_NOTATION = {
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+}
+
 _AT_WORK = (psycopg.pq.TransactionStatus.ACTIVE, psycopg.pq.TransactionStatus.UNKNOWN)
 
 # A worker that is killed cannot cancel its query; the server then looks for itself whether its client is there.
@@ -61,6 +78,7 @@ class PostgresqlDatabase:
 
     backend: str = "postgresql"
     temporary_schema = "pg_temp"
+    takes_columns = False
 
     def __init__(self, connector: dict[str, Any]) -> None:
         self.name: str = connector["name"]
@@ -162,15 +180,31 @@ class PostgresqlDatabase:
         """The columns of the primary key, in its order."""
         return tuple(name for (name,) in self.fetch(_PRIMARY_KEY, {"name": table.quoted}))
 
-    def row_count(self, table: Table) -> int | None:
+    def columns_of(self, relation: Relation) -> tuple[Column, ...]:
+        """The columns that a query gives."""
+        sql = one_statement(f"SELECT * FROM {relation.sql} LIMIT 0")
+        with self._cancellation.statement(), self._connection.cursor() as cursor:
+            self._run(cursor, sql, relation.params)
+            given, result = cursor.description, cursor.pgresult
+            assert given is not None
+            assert result is not None
+            types = [(column.name, result.ftype(n), result.fmod(n)) for n, column in enumerate(given)]
+        return tuple(Column(name, *self.fetch(_TYPE, {"oid": oid, "mod": mod})[0]) for name, oid, mod in types)
+
+    def only_read(self) -> None:
+        """Let this transaction change nothing: a query may call functions that do."""
+        self.execute("SET TRANSACTION READ ONLY")
+
+    def row_count(self, relation: Relation) -> int | None:
         """None: counting would read the whole table. A COPY tells how many rows it gave."""
         return None
 
-    def estimated_rows(self, table: Table) -> int | None:
+    def estimated_rows(self, relation: Relation) -> int | None:
         """The planner's estimate, where there is one."""
-        found = self.fetch(
-            "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:name)", {"name": table.quoted}
-        )
+        if relation.table is None or not relation.is_whole:
+            return None
+        query = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:name)"
+        found = self.fetch(query, {"name": relation.table.quoted})
         return found[0][0] if found and found[0][0] > 0 else None
 
     def same(self, one: Table, other: Table) -> bool:
@@ -187,12 +221,39 @@ class PostgresqlDatabase:
         return tuple(name for (name,) in self.fetch(_CASCADES, {"name": table.quoted}))
 
     def read(
-        self, table: Table, names: Sequence[str], *, as_text: frozenset[str], size: int
+        self, relation: Relation, names: Sequence[str], *, as_text: frozenset[str], size: int
     ) -> Generator[list[Row], None, None]:
         """The rows in batches, the columns of `as_text` in PostgreSQL's notation."""
-        self.execute("SET LOCAL IntervalStyle = 'postgres'")
+        self._set_notation()
         wanted = (f"{quoted(name)}::text" if name in as_text else quoted(name) for name in names)
-        return self.stream(f"SELECT {', '.join(wanted)} FROM {table.quoted}", size=size)
+        return self.stream(f"SELECT {', '.join(wanted)} FROM {relation.sql}", relation.params, size=size)
+
+    def read_csv(
+        self, relation: Relation, names: Sequence[str], *, size: int
+    ) -> Generator[tuple[bytes, int], None, None]:
+        """The rows as the CSV of COPY, in batches of `size` or of some megabytes, each with its number of rows.
+
+        NULL is an empty field, an empty text is one in quotes. What the server counted in the end has to be the sum.
+        """
+        self._set_notation()
+        copy = self._copy_out(relation, names, "csv")
+        with self._connection.cursor() as cursor:
+            with self._cancellation.statement(), cursor.copy(copy) as copying:
+                # The server sends each row by itself.
+                rows: list[bytes] = []
+                total = length = 0
+                for row in copying:
+                    rows.append(bytes(row))
+                    length += len(row)
+                    if len(rows) >= size or length >= BATCH_BYTES:
+                        yield b"".join(rows), len(rows)
+                        total += len(rows)
+                        rows, length = [], 0
+                if rows:
+                    yield b"".join(rows), len(rows)
+                    total += len(rows)
+            if total != cursor.rowcount:
+                raise psycopg.OperationalError(f"the server sent {cursor.rowcount} rows, of which {total} arrived")
 
     def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
         """Add rows by COPY; how many the server took.
@@ -210,7 +271,7 @@ class PostgresqlDatabase:
 
     def copy_to(
         self,
-        source: Table,
+        source: Relation,
         source_names: Sequence[str],
         target_database: PostgresqlDatabase,
         target: Table,
@@ -223,20 +284,19 @@ class PostgresqlDatabase:
 
         `tell` is called with the number of rows since its last call, about once for each `PUMP_BYTES`.
         """
-        form = f"(FORMAT {'binary' if binary else 'text'})"
-        out = f"COPY (SELECT {listed(source_names)} FROM {source.quoted}) TO STDOUT {form}"
-        into = f"COPY {target.quoted} ({listed(target_names)}) FROM STDIN {form}"
+        form = "binary" if binary else "text"
+        out = self._copy_out(source, source_names, form)
+        into = f"COPY {target.quoted} ({listed(target_names)}) FROM STDIN (FORMAT {form})"
         for database in (self, target_database):
             # The text form follows these settings, and the two servers may have others.
-            database.execute("SET LOCAL DateStyle = 'ISO, YMD'")
-            database.execute("SET LOCAL IntervalStyle = 'postgres'")
+            database._set_notation()
         with (
             self._cancellation.statement(),
             target_database._cancellation.statement(),
             self._connection.cursor() as reading,
             target_database._connection.cursor() as writing,
         ):
-            with reading.copy(out.encode()) as rows, writing.copy(into.encode()) as copying:
+            with reading.copy(out) as rows, writing.copy(into.encode()) as copying:
                 # The server sends each row by itself; handed on like that, they would cost twice the time.
                 waiting, count = bytearray(), 0
                 for row in rows:
@@ -248,6 +308,18 @@ class PostgresqlDatabase:
                         waiting, count = bytearray(), 0
                 copying.write(waiting)
             return reading.rowcount, writing.rowcount
+
+    def _set_notation(self) -> None:
+        """For this transaction: one notation for every server, in which no digit is missing."""
+        for setting, value in _NOTATION.items():
+            self.execute(f"SET LOCAL {setting} = '{value}'")
+
+    def _copy_out(self, relation: Relation, names: Sequence[str], form: str) -> bytes:
+        """The text of a COPY, which takes no parameters: their values stand in it as the driver quotes them."""
+        statement = one_statement(f"SELECT {listed(names)} FROM {relation.sql}")
+        values = statement.values(relation.params)
+        query = statement.rendered(lambda name: psycopg.sql.Literal(values[name]).as_string(self._connection))
+        return f"COPY ({query}) TO STDOUT (FORMAT {form})".encode()
 
     def _run(self, cursor: psycopg.Cursor[Row], statement: Statement, params: Mapping[str, Any] | None) -> None:
         values = list(statement.values(params).values())

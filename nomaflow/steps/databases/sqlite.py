@@ -16,7 +16,7 @@ from typing import Any
 from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.errors import OpenError
-from nomaflow.steps.databases.tables import Column, Table, listed, quoted, same_name
+from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted, same_name
 from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
 BUSY_SECONDS = 5.0
@@ -26,11 +26,15 @@ BUSY_SLICE_SECONDS = 0.05
 """SQLite does not look at an interrupt while it waits for a lock, so it waits a short time and we ask again."""
 
 
+_LOOK = "_nomaflow_look"
+
+
 class SqliteDatabase:
     """One connection. A transaction begins with the first statement, DDL included."""
 
     backend: str = "sqlite"
     temporary_schema = "temp"
+    takes_columns = False
     server_process: int | None = None
     may_go_on = False
 
@@ -117,12 +121,26 @@ class SqliteDatabase:
         """The columns of the primary key, in its order."""
         return tuple(name for key, name in sorted((row[5], row[1]) for row in self._described(table)) if key)
 
-    def row_count(self, table: Table) -> int | None:
-        """How many rows a read in this transaction will give."""
-        count: int = self.fetch(f"SELECT count(*) FROM {table.quoted}")[0][0]
+    def columns_of(self, relation: Relation) -> tuple[Column, ...]:
+        """The columns that a query gives; SQLite knows the types of those that are taken from a table as they are."""
+        # A view cannot have parameters, and its types do not depend on their values.
+        query = one_statement(f"SELECT * FROM {relation.sql}", comments_nest=False).rendered(lambda name: "NULL")
+        self.execute(f"CREATE TEMPORARY VIEW {_LOOK} AS {query}")
+        described = self._described(Table("temp", _LOOK))
+        self.execute(f"DROP VIEW temp.{_LOOK}")
+        return tuple(Column(name, declared) for _, name, declared, *_ in described)
+
+    def only_read(self) -> None:
+        """Nothing to do: a query cannot change anything here."""
+
+    def row_count(self, relation: Relation) -> int | None:
+        """How many rows a read in this transaction will give; None for a query, which would be run twice."""
+        if relation.table is None:
+            return None
+        count: int = self.fetch(f"SELECT count(*) FROM {relation.sql}", relation.params)[0][0]
         return count
 
-    def estimated_rows(self, table: Table) -> int | None:
+    def estimated_rows(self, relation: Relation) -> int | None:
         """None: `row_count` knows."""
         return None
 
@@ -140,10 +158,10 @@ class SqliteDatabase:
         return ()
 
     def read(
-        self, table: Table, names: Sequence[str], *, as_text: frozenset[str], size: int
+        self, relation: Relation, names: Sequence[str], *, as_text: frozenset[str], size: int
     ) -> Generator[list[Row], None, None]:
         """The rows in batches, in SQLite's storage classes."""
-        return self.stream(f"SELECT {listed(names)} FROM {table.quoted}", size=size)
+        return self.stream(f"SELECT {listed(names)} FROM {relation.sql}", relation.params, size=size)
 
     def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
         """Add rows by `executemany`; how many SQLite took."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from nomaflow.worker.context import Database, Row
 
@@ -23,6 +23,31 @@ class Table:
     def quoted(self) -> str:
         """The name as SQL takes it, whatever characters are in it."""
         return ".".join(quoted(part) for part in (self.schema, self.name) if part)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What rows are read from: `sql` stands behind FROM, `params` are the values of its `:name` parameters.
+
+    `table` is the table it is, or a part of; None for a query. `is_whole` says that no row is left out.
+    """
+
+    sql: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    table: Table | None = None
+    is_whole: bool = True
+
+    @classmethod
+    def of_table(cls, table: Table, where: str | None = None, params: Mapping[str, Any] | None = None) -> Relation:
+        """A table, or those of its rows for which the condition holds."""
+        if where is None:
+            return cls(table.quoted, table=table)
+        return cls(f"{table.quoted} WHERE ({where})", params or {}, table, is_whole=False)
+
+    @classmethod
+    def of_query(cls, query: str, params: Mapping[str, Any] | None = None) -> Relation:
+        """The rows of a query."""
+        return cls(f"({query}) AS q", params or {}, is_whole=False)
 
 
 @dataclass(frozen=True)
@@ -65,16 +90,25 @@ class TableDatabase(Database, Protocol):
     """The database that is connected to, and as whom; equal where two connectors mean the same."""
     temporary_schema: str
 
+    takes_columns: bool
+    """Whether `write` takes Arrow tables; else it takes lists of rows."""
+
     def columns(self, table: Table) -> tuple[Column, ...]:
         """The columns in their order; none where there is no such table."""
+
+    def columns_of(self, relation: Relation) -> tuple[Column, ...]:
+        """The columns that a query gives, as far as the database knows their types."""
 
     def primary_key(self, table: Table) -> tuple[str, ...]:
         """The columns of the primary key, in its order."""
 
-    def row_count(self, table: Table) -> int | None:
-        """How many rows a read in this transaction will give; None where the database would have to read them."""
+    def only_read(self) -> None:
+        """Let this transaction change nothing, where the database has a way to say so."""
 
-    def estimated_rows(self, table: Table) -> int | None:
+    def row_count(self, relation: Relation) -> int | None:
+        """How many rows a read in this transaction will give; None where counting would cost as much as reading."""
+
+    def estimated_rows(self, relation: Relation) -> int | None:
         """How many rows there are, roughly, where the database keeps such a number."""
 
     def same(self, one: Table, other: Table) -> bool:
@@ -87,9 +121,9 @@ class TableDatabase(Database, Protocol):
         """Tables whose rows would be changed by deleting rows of this one."""
 
     def read(
-        self, table: Table, names: Sequence[str], *, as_text: frozenset[str], size: int
+        self, relation: Relation, names: Sequence[str], *, as_text: frozenset[str], size: int
     ) -> Generator[list[Row], None, None]:
         """The rows in batches, the columns of `as_text` in the database's own notation."""
 
-    def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
+    def write(self, table: Table, names: Sequence[str], batches: Iterable[Any]) -> int:
         """Add rows by the fastest way that there is; how many the database took."""

@@ -35,8 +35,7 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
         try:
             # A backend that waits for rows does not hear a cancel; when the source is cut, it is told to drop them.
             with ctx.canceler.stopping(source.database), ctx.canceler.stopping(target.database, patience=1.2):
-                copy = Copy(ctx, source, target, options["mode"], tuple(options["key"]), options["batch_size"])
-                loaded = copy.run()
+                loaded = Copy(ctx, source, target, options).run()
         except BaseException as error:
             ctx.rolled_back = dropped(target.database)
             dropped(source.database)

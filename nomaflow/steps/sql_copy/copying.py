@@ -3,54 +3,80 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nomaflow.steps.databases.tables import Table, TableDatabase
+from nomaflow.definitions.sql_text import condition, one_statement
+from nomaflow.steps.databases.tables import Column, Relation, Table, TableDatabase
 from nomaflow.steps.sql_copy import merge
-from nomaflow.steps.sql_copy.columns import Pair, created, paired
+from nomaflow.steps.sql_copy.columns import Pair, checked, chosen, created, paired
 from nomaflow.steps.sql_copy.errors import CopyError
-from nomaflow.steps.sql_copy.load import Load, Loaded, by_rows, inside, passthrough
+from nomaflow.steps.sql_copy.jde import coercions
+from nomaflow.steps.sql_copy.load import Load, Loaded, Reading, by_columns, by_rows, inside, passthrough
+from nomaflow.steps.sql_copy.types import parsed
+from nomaflow.steps.sql_copy.values import Ends
 from nomaflow.worker.context import StepContext
 
 
 @dataclass(frozen=True)
 class Place:
-    """One end: the table, the open connection and the connector's name."""
+    """One end: what is read or the table that is written, the open connection and the connector's name."""
 
     connector: str
     database: TableDatabase
-    table: Table
+    relation: Relation
 
     @classmethod
-    def of(cls, database: TableDatabase, option: dict[str, Any]) -> Place:
+    def of(cls, database: TableDatabase, option: Mapping[str, Any]) -> Place:
         """The end that a `source` or `target` option names."""
-        return cls(option["connector"], database, Table(option.get("schema"), option["table"]))
+        nest = database.backend != "sqlite"
+        params = option.get("params") or {}
+        if (query := option.get("query")) is not None:
+            statement = one_statement(query, comments_nest=nest)
+            if not statement.only_reads:
+                raise CopyError("`source.query` is no query, or changes something; give it one SELECT")
+            relation = Relation.of_query(statement.body, params)
+        else:
+            where = option.get("where")
+            table = Table(option.get("schema"), option["table"])
+            relation = Relation.of_table(table, None if where is None else condition(where, comments_nest=nest), params)
+        return cls(option["connector"], database, relation)
+
+    @property
+    def table(self) -> Table:
+        """The table, where it is one."""
+        assert self.relation.table is not None
+        return self.relation.table
+
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the table or the query."""
+        if self.relation.table is not None:
+            return self.database.columns(self.relation.table)
+        return self.database.columns_of(self.relation)
 
     def __str__(self) -> str:
-        return f"{self.connector}.{self.table}"
+        return f"{self.connector}.{self.relation.table or '(query)'}"
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What is copied where, and how; `key` is for upsert and may be empty."""
+    """What is copied where, and how: `options` are those of the step."""
 
     ctx: StepContext
     source: Place
     target: Place
-    mode: str
-    key: tuple[str, ...]
-    batch_rows: int
+    options: Mapping[str, Any]
 
     def run(self) -> Loaded:
         """Load, verify and commit."""
         pairs = self._pairs()
         load, way = self._way(pairs)
-        self.ctx.log.info("%s → %s (%s), %s", self.source, self.target, self.mode, way)
+        mode = self.options["mode"]
+        self.ctx.log.info("%s → %s (%s), %s", self.source, self.target, mode, way)
         database, table = self.target.database, self.target.table
         database.hold(table)
-        loaded = {"overwrite": self._overwrite, "append": self._append, "upsert": self._upsert}[self.mode](load, pairs)
+        loaded = {"overwrite": self._overwrite, "append": self._append, "upsert": self._upsert}[mode](load, pairs)
         if loaded.read != loaded.written:
             raise CopyError(
                 f"{self.source} gave {loaded.read} rows and {self.target} took {loaded.written}; "
@@ -66,29 +92,59 @@ class Copy:
         return loaded
 
     def _pairs(self) -> list[Pair]:
+        """The columns on both sides; makes the target where there is none."""
         source, target = self.source, self.target
-        columns = source.database.columns(source.table)
+        is_query = source.relation.table is None
+        if is_query and source.database is not target.database:
+            source.database.only_read()
+        columns = source.columns()
         if not columns:
             raise CopyError(f"There is no table {source}; check its schema and its name")
-        if source.database is target.database and source.database.same(source.table, target.table):
+        if not is_query and source.database is target.database and source.database.same(source.table, target.table):
             raise CopyError(f"Source and target are the same table, {source}; name another one for one of them")
-        if not target.database.columns(target.table):
-            key = source.database.primary_key(source.table)
-            lines = created(columns, key, source.database.backend, target.database.backend)
+        from_backend, to_backend = source.database.backend, target.database.backend
+        picked = chosen(columns, self.options.get("columns"), str(source))
+        declared = {one.column.name: parsed(from_backend, one.column.declared) for one in picked}
+        coerced = coercions(self.options, declared, str(source))
+        if not target.columns():
+            key = () if is_query else source.database.primary_key(source.table)
+            kinds = {name: coercion.type for name, coercion in coerced.items()}
+            lines = created(picked, kinds, key, from_backend, to_backend)
             target.database.execute(f"CREATE TABLE {target.table.quoted} ({lines})")
             self.ctx.log.info("%s does not exist and is made like %s", target, source)
-        return paired(columns, target.database.columns(target.table), str(source), str(target))
+        pairs = []
+        for column, partner in paired(picked, target.columns(), str(source), str(target)):
+            ends = Ends(
+                column.name,
+                from_backend,
+                declared[column.name],
+                to_backend,
+                parsed(to_backend, partner.declared),
+                partner.declared,
+                coerced.get(column.name),
+                self.options.get("decimal_mode") == "truncate",
+            )
+            pairs.append(checked(Pair(column, partner, ends), str(source), str(target)))
+        return pairs
 
     def _way(self, pairs: Sequence[Pair]) -> tuple[Load, str]:
         """How rows get there, and the same in words for the log."""
         source, target = self.source.database, self.target.database
+        reading = Reading(self.ctx, source, self.source.relation, pairs, self.options["batch_size"])
         if source is target:
-            return inside(source, self.source.table, pairs), f"inside {source.backend}"
-        load = passthrough(self.ctx, source, target, self.source.table, pairs, self.batch_rows)
-        if load is not None:
+            for pair in pairs:
+                if not pair.is_converted_well:
+                    raise CopyError(
+                        f"Column {pair.source.name!r} is {pair.source.declared} in {self.source} and "
+                        f"{pair.target.declared} in {self.target}; inside one database nobody checks what is "
+                        "converted: cast it in `source.query`"
+                    )
+            return inside(reading), f"inside {source.backend}"
+        if (load := passthrough(reading, target)) is not None:
             return load, "postgresql to postgresql by COPY"
-        load = by_rows(self.ctx, source, target, self.source.table, pairs, self.batch_rows)
-        return load, f"{source.backend} to {target.backend} by rows"
+        if (load := by_columns(reading, target)) is not None:
+            return load, f"{source.backend} to {target.backend} by columns"
+        return by_rows(reading, target), f"{source.backend} to {target.backend} by rows"
 
     def _append(self, load: Load, pairs: Sequence[Pair]) -> Loaded:
         return load(self.target.table)
@@ -126,7 +182,7 @@ class Copy:
 
     def _resolved_key(self, names: Sequence[str]) -> list[str]:
         """The key in the target's own spelling."""
-        key = self.key or self.target.database.primary_key(self.target.table)
+        key = self.options["key"] or self.target.database.primary_key(self.target.table)
         if not key:
             raise CopyError(f"{self.target} has no primary key; name the columns that identify a row with `key`")
         found = []

@@ -1,21 +1,24 @@
-"""The three ways in which rows get from one table into another."""
+"""The ways in which rows get from one table into another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
-from nomaflow.steps.databases.tables import Table, TableDatabase, listed
+from nomaflow.steps.databases.tables import Relation, Table, TableDatabase, listed
 from nomaflow.steps.sql_copy.columns import Pair
 from nomaflow.steps.sql_copy.errors import SourceChangedError
 from nomaflow.steps.sql_copy.merge import overriding
-from nomaflow.steps.sql_copy.types import Kind, parsed
+from nomaflow.steps.sql_copy.types import Kind
 from nomaflow.steps.sql_copy.values import conversion, converted
-from nomaflow.worker.context import Row, StepContext
+from nomaflow.worker.context import StepContext
 
-_AS_TEXT = frozenset({Kind.INTERVAL, Kind.JSON, Kind.JSONB, Kind.OTHER})
-"""Kinds that no Python class holds exactly: an interval has months, JSON has numbers of any length."""
+_AS_TEXT = frozenset(
+    {Kind.INTERVAL, Kind.JSON, Kind.JSONB, Kind.OTHER, Kind.DATE, Kind.TIME, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}
+)
+"""Kinds that no Python class holds exactly: an interval has months, JSON has numbers of any length, a date infinity."""
 
 PUMP_ROWS = 100_000
 """Rows of one progress line where rows are not taken in batches."""
@@ -48,58 +51,105 @@ class Meter:
 
 Load = Callable[[Table], Loaded]
 
+Batches = Callable[[], Generator[tuple[Any, int], None, None]]
+"""Gives batches, each with its number of rows."""
 
-def inside(database: TableDatabase, source: Table, pairs: Sequence[Pair]) -> Load:
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read and how: the open source, its rows, the columns and where each goes, the rows of a batch."""
+
+    ctx: StepContext
+    database: TableDatabase
+    relation: Relation
+    pairs: Sequence[Pair]
+    batch_rows: int
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the source."""
+        return [pair.source.name for pair in self.pairs]
+
+    @property
+    def target_names(self) -> list[str]:
+        """The columns of the target, in the same order."""
+        return [pair.target.name for pair in self.pairs]
+
+    def written(
+        self, target: TableDatabase, into: Table, batch_of: Callable[[Any, int], Any], batches: Batches
+    ) -> Loaded:
+        """Write what `batch_of` makes of each batch and the number of its first row."""
+        expected = self.database.row_count(self.relation)
+        meter = Meter(self.ctx, self.database.estimated_rows(self.relation) if expected is None else expected)
+
+        def made() -> Generator[Any, None, None]:
+            with closing(batches()) as reading:
+                for batch, rows in reading:
+                    self.ctx.checkpoint()
+                    yield batch_of(batch, meter.rows + 1)
+                    meter.batch(rows)
+
+        with closing(made()) as ready:
+            written = target.write(into, self.target_names, ready)
+        if expected is not None and expected != meter.rows:
+            raise SourceChangedError(f"The source counted {expected} rows and gave {meter.rows}; run the step again")
+        return Loaded(meter.rows, written)
+
+    def batches(self) -> Generator[tuple[Any, int], None, None]:
+        """Rows as the driver gives them, and how many."""
+        as_text = frozenset(pair.source.name for pair in self.pairs if pair.ends.source.kind in _AS_TEXT)
+        with closing(self.database.read(self.relation, self.names, as_text=as_text, size=self.batch_rows)) as reading:
+            for rows in reading:
+                yield rows, len(rows)
+
+
+def inside(reading: Reading) -> Load:
     """Both tables are in one database: it copies by itself."""
+    database, relation = reading.database, reading.relation
 
     def load(into: Table) -> Loaded:
-        names, taken = listed(pair.source.name for pair in pairs), listed(pair.target.name for pair in pairs)
-        expected = database.row_count(source)
+        expected = database.row_count(relation)
         count = database.execute(
-            f"INSERT INTO {into.quoted} ({taken}){overriding(database)} SELECT {names} FROM {source.quoted}"
+            f"INSERT INTO {into.quoted} ({listed(reading.target_names)}){overriding(database)} "
+            f"SELECT {listed(reading.names)} FROM {relation.sql}",
+            relation.params,
         )
         return Loaded(count if expected is None else expected, count)
 
     return load
 
 
-def passthrough(
-    ctx: StepContext,
-    source_database: TableDatabase,
-    target_database: TableDatabase,
-    source: Table,
-    pairs: Sequence[Pair],
-    batch_rows: int,
-) -> Load | None:
+def passthrough(reading: Reading, target_database: TableDatabase) -> Load | None:
     """Between two PostgreSQL servers: the bytes of COPY, unread. None where a type differs, since nobody converts."""
-    if source_database.backend != "postgresql" or target_database.backend != "postgresql":
+    if reading.database.backend != "postgresql" or target_database.backend != "postgresql":
         return None
     from nomaflow.steps.databases.postgresql import PostgresqlDatabase
 
+    source_database = reading.database
     assert isinstance(source_database, PostgresqlDatabase)
     assert isinstance(target_database, PostgresqlDatabase)
-    if not all(_same_bytes(pair) for pair in pairs):
+    if not all(pair.same_bytes for pair in reading.pairs):
         return None
-    binary = all(pair.source.binary and pair.target.binary for pair in pairs)
+    binary = all(pair.source.binary and pair.target.binary for pair in reading.pairs)
 
     def load(into: Table) -> Loaded:
-        meter = Meter(ctx, source_database.estimated_rows(source))
+        meter = Meter(reading.ctx, source_database.estimated_rows(reading.relation))
         waiting = 0
 
         def tell(rows: int) -> None:
             nonlocal waiting
-            ctx.checkpoint()
+            reading.ctx.checkpoint()
             waiting += rows
-            if waiting >= max(batch_rows, PUMP_ROWS):
+            if waiting >= max(reading.batch_rows, PUMP_ROWS):
                 meter.batch(waiting)
                 waiting = 0
 
         read, written = source_database.copy_to(
-            source,
-            [pair.source.name for pair in pairs],
+            reading.relation,
+            reading.names,
             target_database,
             into,
-            [pair.target.name for pair in pairs],
+            reading.target_names,
             binary=binary,
             tell=tell,
         )
@@ -110,58 +160,39 @@ def passthrough(
     return load
 
 
-def by_rows(
-    ctx: StepContext,
-    source_database: TableDatabase,
-    target_database: TableDatabase,
-    source: Table,
-    pairs: Sequence[Pair],
-    batch_rows: int,
-) -> Load:
+def by_columns(reading: Reading, target_database: TableDatabase) -> Load | None:
+    """Into DuckDB by columns; None into anything else."""
+    if not target_database.takes_columns:
+        return None
+    from nomaflow.steps.databases.postgresql import PostgresqlDatabase
+    from nomaflow.steps.sql_copy import columnar
+
+    source = reading.database
+    plans = [columnar.planned(pair.ends) for pair in reading.pairs]
+
+    def from_rows(rows: Any, first_row: int) -> Any:
+        return columnar.from_rows(rows, plans, first_row)
+
+    def from_csv(batch: Any, first_row: int) -> Any:
+        data, count = batch
+        return columnar.from_csv(data, count, plans, first_row)
+
+    def csv_batches() -> Generator[tuple[Any, int], None, None]:
+        assert isinstance(source, PostgresqlDatabase)
+        with closing(source.read_csv(reading.relation, reading.names, size=reading.batch_rows)) as batches:
+            for batch in batches:
+                yield batch, batch[1]
+
+    if source.backend == "postgresql":
+        return lambda into: reading.written(target_database, into, from_csv, csv_batches)
+    return lambda into: reading.written(target_database, into, from_rows, reading.batches)
+
+
+def by_rows(reading: Reading, target_database: TableDatabase) -> Load:
     """Typed rows in batches, each value checked against the target's column."""
-    kinds = [parsed(source_database.backend, pair.source.declared) for pair in pairs]
-    conversions = [
-        conversion(
-            pair.source.name,
-            source_database.backend,
-            kind,
-            target_database.backend,
-            parsed(target_database.backend, pair.target.declared),
-            pair.target.declared,
-        )
-        for pair, kind in zip(pairs, kinds, strict=True)
-    ]
-    names = [pair.source.name for pair in pairs]
-    as_text = frozenset(name for name, kind in zip(names, kinds, strict=True) if kind.kind in _AS_TEXT)
+    conversions = [conversion(pair.ends) for pair in reading.pairs]
 
-    def load(into: Table) -> Loaded:
-        expected = source_database.row_count(source)
-        meter = Meter(ctx, source_database.estimated_rows(source) if expected is None else expected)
-        read = 0
+    def checked(rows: Any, first_row: int) -> Any:
+        return converted(rows, conversions, first_row)
 
-        def batches() -> Generator[list[Row], None, None]:
-            nonlocal read
-            with closing(source_database.read(source, names, as_text=as_text, size=batch_rows)) as reading:
-                for rows in reading:
-                    ctx.checkpoint()
-                    yield converted(rows, conversions, read + 1)
-                    read += len(rows)
-                    meter.batch(len(rows))
-
-        with closing(batches()) as rows:
-            written = target_database.write(into, [pair.target.name for pair in pairs], rows)
-        if expected is not None and expected != read:
-            raise SourceChangedError(f"The source counted {expected} rows and gave {read}; run the step again")
-        return Loaded(read, written)
-
-    return load
-
-
-def _same_bytes(pair: Pair) -> bool:
-    """Whether what COPY writes for the one column is read as the same value by the other."""
-    source, target = pair.source.declared, pair.target.declared
-    texts = ("text", "character varying")
-    if source.startswith(texts) and target.startswith(texts):
-        # A text that is too long for the target is an error, never cut.
-        return "[]" not in source + target
-    return source == target or source.partition("(")[0] == target
+    return lambda into: reading.written(target_database, into, checked, reading.batches)

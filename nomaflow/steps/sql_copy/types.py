@@ -44,19 +44,25 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+TIMES = frozenset({Kind.TIME, Kind.TIMESTAMP, Kind.TIMESTAMPTZ, Kind.INTERVAL})
+"""Kinds whose seconds may have fewer than six digits behind the point."""
+
+LIMITED = TIMES | {Kind.TEXT}
+
 INT_BITS = {Kind.INT16: 16, Kind.INT32: 32, Kind.INT64: 64}
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """A kind, and for numbers their digits in all and after the point; None where there is no limit."""
+    """A kind and its limits, each None where there is none.
+
+    `precision` and `scale` are the digits of a number, in all and after the point. Of a text `precision` is the number
+    of characters, of a time that of the digits behind its seconds.
+    """
 
     kind: Kind
     precision: int | None = None
     scale: int | None = None
-
-    def __str__(self) -> str:
-        return f"numeric({self.precision},{self.scale})" if self.precision else self.kind.value
 
 
 def parsed(backend: str, declared: str) -> ColumnType:
@@ -65,6 +71,8 @@ def parsed(backend: str, declared: str) -> ColumnType:
     if backend == "sqlite":
         return _of_sqlite(name, precision, scale)
     kind = _NAMES[backend].get(name, Kind.OTHER)
+    if kind in LIMITED:
+        return ColumnType(kind, _SECONDS_DIGITS.get(name, precision))
     if kind is not Kind.NUMERIC:
         return ColumnType(kind)
     if name in _WIDE_INTEGERS:
@@ -113,6 +121,8 @@ _DECLARED: dict[Kind, dict[str, str]] = {
         Kind.OTHER: ("text", "VARCHAR", "TEXT"),
     }.items()
 }
+
+_SECONDS_DIGITS = {"timestamp_s": 0, "timestamp_ms": 3}
 
 _WIDE_INTEGERS = {"ubigint": 20, "hugeint": 39, "uhugeint": 39}
 
