@@ -82,9 +82,9 @@ def _other_host(where: Location, step: Http, settings: Settings) -> Iterator[Fou
 
 
 def _option_texts(step: StepCommon) -> Iterator[Found]:
-    for name, value in step.options().items():
-        if name not in step.literal_options:
-            yield from _texts((name,), value)
+    for where, text in _texts((), step.options()):
+        if not any(".".join(map(str, where[:depth])) in step.literal_options for depth in range(1, len(where) + 1)):
+            yield where, text
 
 
 def _texts(where: Location, value: Any) -> Iterator[Found]:

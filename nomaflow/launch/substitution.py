@@ -61,17 +61,19 @@ def substitute(
             raise SubstitutionError(f"there is {missing}")
         return values[name]
 
-    def put_in(value: Any) -> Any:
+    def put_in(value: Any, where: str) -> Any:
+        if where in literal:
+            return value
         if isinstance(value, str):
             whole = TOKEN.fullmatch(value)
             return look_up(whole[1]) if whole else TOKEN.sub(lambda match: _text(look_up(match[1])), value)
         if isinstance(value, Mapping):
-            return {key: put_in(item) for key, item in value.items()}
+            return {key: put_in(item, f"{where}.{key}") for key, item in value.items()}
         if isinstance(value, list):
-            return [put_in(item) for item in value]
+            return [put_in(item, where) for item in value]
         return value
 
-    return {name: value if name in literal else put_in(value) for name, value in options.items()}
+    return {name: put_in(value, name) for name, value in options.items()}
 
 
 def put_in_environment(text: str, environment: Callable[[str], str | None]) -> str:

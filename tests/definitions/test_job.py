@@ -218,7 +218,9 @@ def test_a_steps_options_are_those_of_its_type() -> None:
             "target": {"connector": "${kw:target}", "table": "t"},
         }
     )
-    assert copy.options()["source"] == {"connector": "one", "schema": "main", "table": "t"}
+    assert copy.options()["target"] == {"connector": "${kw:target}", "schema": None, "table": "t"}
+    more = {"where": None, "query": None, "params": {}}
+    assert copy.options()["source"] == {"connector": "one", "schema": "main", "table": "t", **more}
     assert {"name", "type", "enabled", "retry", "timeout_seconds"} & copy.options().keys() == set()
     assert list(copy.connectors()) == ["one", "${kw:target}"]
     assert copy.detail == "one.main.t → ${kw:target}.t (overwrite)"

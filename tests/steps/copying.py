@@ -45,6 +45,9 @@ class Bench:
             heard.lines, heard.progress = told.lines, told.progress
             heard.on_line, heard.on_progress = told.on_line, told.on_progress
         ends = {end: _end(place) for end, place in (("source", source), ("target", target))}
+        for name in ("where", "query", "params"):
+            if name in options:
+                ends["source"][name] = options.pop(name)
         self.ctx = ctx
         output: dict[str, Any] = sql_copy.run(ctx, {"mode": mode, "key": [], "batch_size": 10_000, **ends, **options})
         return output

@@ -66,7 +66,7 @@ class StepCommon(Record):
     """The fields of every step. A subclass adds `type` and its options."""
 
     literal_options: ClassVar[frozenset[str]] = frozenset()
-    """Options in which `${…}` is never replaced: SQL text takes bound parameters instead."""
+    """Options in which `${…}` is never replaced, `outer.inner` where they are nested: SQL takes bound parameters."""
 
     connector_options: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The options that name connectors, each by the keys that lead there."""

@@ -44,8 +44,6 @@ class Pair:
     @property
     def is_converted_well(self) -> bool:
         """Whether one database, which has both columns, keeps every value when it copies by itself."""
-        if self.ends.coercion is not None:
-            return False
         if self.ends.target_backend == "sqlite":
             return True  # its columns hold what they are given
         same = self.source.declared == self.target.declared

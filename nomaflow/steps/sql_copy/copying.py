@@ -133,18 +133,26 @@ class Copy:
         reading = Reading(self.ctx, source, self.source.relation, pairs, self.options["batch_size"])
         if source is target:
             for pair in pairs:
-                if not pair.is_converted_well:
-                    raise CopyError(
-                        f"Column {pair.source.name!r} is {pair.source.declared} in {self.source} and "
-                        f"{pair.target.declared} in {self.target}; inside one database nobody checks what is "
-                        "converted: cast it in `source.query`"
-                    )
+                self._check_inside(pair)
             return inside(reading), f"inside {source.backend}"
         if (load := passthrough(reading, target)) is not None:
             return load, "postgresql to postgresql by COPY"
         if (load := by_columns(reading, target)) is not None:
             return load, f"{source.backend} to {target.backend} by columns"
         return by_rows(reading, target), f"{source.backend} to {target.backend} by rows"
+
+    def _check_inside(self, pair: Pair) -> None:
+        """One database copies by itself, and nobody sees what it converts."""
+        if pair.ends.coercion is not None:
+            raise CopyError(
+                f"Column {pair.source.name!r} of {self.source} would be coerced on its way between two databases; "
+                "inside one, say it in `source.query`"
+            )
+        if not pair.is_converted_well:
+            raise CopyError(
+                f"Column {pair.source.name!r} is {pair.source.declared} in {self.source} and {pair.target.declared} "
+                f"in {self.target}; inside one database nobody checks what is converted: cast it in `source.query`"
+            )
 
     def _append(self, load: Load, pairs: Sequence[Pair]) -> Loaded:
         return load(self.target.table)
