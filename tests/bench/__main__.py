@@ -137,6 +137,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "pages": pages_of_runs,
     "calendar": schedules,
     "outage": back_after_a_month,
+    "copy": copy_ratio.figures,
 }
 
 
@@ -151,15 +152,10 @@ def main(chosen: list[str]) -> None:
         try:
             for row in measure():
                 table.add_row(*row)
-        except (ChildFailedError, OSError) as error:
+        except (ChildFailedError, NotInstalledError, OSError) as error:
             table.add_row(name, f"not measured: {error}", "")
     if table.row_count:
         console.print(table)
-    if not chosen or "copy" in chosen:
-        try:
-            copy_ratio.main()
-        except NotInstalledError as error:
-            console.print(f"copy not measured: {error}")
 
 
 if __name__ == "__main__":

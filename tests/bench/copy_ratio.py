@@ -1,26 +1,37 @@
-"""How fast `sql_copy` is: PostgreSQL to PostgreSQL beside a bare COPY pipe, and SQLite to DuckDB.
+"""How fast `sql_copy` is, beside the least that a copy can be and beside what people would use instead.
 
-Run it with `python -m tests.bench.copy_ratio`.
+The least is a bare pipe of COPY between two PostgreSQL servers, and ADBC's bare stream into DuckDB; ways take turns, so
+that a busy moment of the machine meets all of them. Run it with `python -m tests.bench copy`.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import sqlite3
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from nomaflow.steps import sql_copy
+from tests.bench import copy_peers
 from tests.fakes.context import file_connector, step_context
 from tests.servers import postgresql
 
+type Row = tuple[str, str, str]
+
 ROWS = 1_000_000
+PEER_ROWS = 100_000
+"""What takes minutes for a million rows is timed with fewer."""
+
 ROUNDS = 3
-BOUND = 1.3
 FLIGHTS = 336_776
+COPY_BOUND, ADBC_BOUND = 1.3, 1.5
 
 _COLUMNS = (
     "id bigint, name text, amount numeric, created_at timestamptz, day date, ok boolean, ratio double precision, n int"
@@ -29,9 +40,20 @@ _VALUES = (
     "i, md5(i::text), (i * 7 % 100000)::numeric / 100, now() + i * interval '1 s', current_date + i % 1000,"
     " i % 2 = 0, i::float8 / 3, i % 100"
 )
+# ADBC gives PostgreSQL's numbers as a text that Arrow does not know; as text DuckDB reads them.
+_SELECT = "SELECT id, name, amount::text, created_at, day, ok, ratio, n FROM rows"
+_DUCKDB = (
+    "id BIGINT, name VARCHAR, amount DECIMAL(38,18), created_at TIMESTAMPTZ, day DATE, ok BOOLEAN, ratio DOUBLE,"
+    " n INTEGER"
+)
+_FLIGHT = [f"n{number} INTEGER" for number in range(13)] + [f"t{number} VARCHAR" for number in range(5)]
 
 
-def copied(mode: str, source: dict[str, object], target: dict[str, object], table: str) -> None:
+class MissingPeerError(Exception):
+    """A peer could not be brought or did not do it; the message holds what it said last."""
+
+
+def copied(mode: str, source: dict[str, Any], target: dict[str, Any], table: str) -> None:
     """One run of the step."""
     ctx, _ = step_context({"source": source, "target": target}, log_level="WARNING")
     end = {"schema": None, "table": table}
@@ -60,64 +82,165 @@ def seconds(call: Callable[[], None]) -> float:
     return time.perf_counter() - begun
 
 
-def between_servers() -> None:
-    """Time each way with the same rows, in turn, and show the medians."""
-    with (
-        postgresql.running() as server,
-        server.new_database() as source,
-        server.new_database() as target,
-        source.connect() as at_source,
-        target.connect() as at_target,
-    ):
-        at_source.execute(f"CREATE TABLE rows ({_COLUMNS})".encode())
-        at_source.execute(f"INSERT INTO rows SELECT {_VALUES} FROM generate_series(1, {ROWS}) i".encode())
-        at_source.execute("VACUUM ANALYZE rows")
+def peer(name: str, source: str, target: str, select: str, table: str, columns: str) -> float:
+    """How long a way of `copy_peers` takes.
+
+    Raises:
+        MissingPeerError: it cannot be had here.
+    """
+    needs = [word for need in copy_peers.NEEDS[name] for word in ("--with", need)]
+    uv = [
+        Path(sys.executable).with_name("uv"),
+        "run",
+        "--quiet",
+        "--no-project",
+        "--isolated",
+        "--python",
+        sys.executable,
+    ]
+    # `-P`: the folder of this file has modules that are named as those of the library.
+    command = [*uv, *needs, "python", "-P", copy_peers.__file__, name]
+    given = {"source": source, "target": target, "select": select, "table": table, "columns": columns}
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if "Error" in line] or ["it gave no reason"]
+        raise MissingPeerError(f"{name}: {said[-1][:200]}")
+    return float(done.stdout.split()[-1])
+
+
+def turns(ways: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """The median of each way, all of them in turn."""
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, measure in ways.items():
+            taken[way].append(measure())
+    return {way: statistics.median(found) for way, found in taken.items()}
+
+
+def rows_of(what: str, medians: dict[str, float], rows: int, base: str, bound: float) -> Iterator[Row]:
+    """Rows a second of each way; those of `sql_copy` beside the base."""
+    for way, median in medians.items():
+        ratio, held = (f", {median / medians[base]:.2f} × {base}", f"{bound} ×") if "sql_copy" in way else ("", "")
+        yield f"{what}: {way}", f"{rows / median:,.0f} rows/s{ratio}", held
+
+
+def url(server: postgresql.Server, driver: str = "") -> str:
+    """The address with the password of the private server."""
+    return f"postgresql{driver}://{server.username}:{server.password}@{server.host}:{server.port}/{server.database}"
+
+
+def made(server: postgresql.Server, rows: int) -> None:
+    """The table to copy."""
+    with server.connect() as connection:
+        connection.execute(f"CREATE TABLE rows ({_COLUMNS})".encode())
+        connection.execute(f"INSERT INTO rows SELECT {_VALUES} FROM generate_series(1, {rows}) i".encode())
+        connection.execute("VACUUM ANALYZE rows")
+
+
+def figures() -> Iterator[Row]:
+    """Every pair that has a bound, and the peers."""
+    with ExitStack() as opened:
+        server = opened.enter_context(postgresql.running())
+        source, target, small = (opened.enter_context(server.new_database()) for _ in range(3))
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        made(source, ROWS)
+        made(small, PEER_ROWS)
+        yield from between_servers(source, target)
+        yield from into_duckdb(source, folder)
+        yield from flights(folder)
+        yield from peers(small, target, folder)
+
+
+def between_servers(source: postgresql.Server, target: postgresql.Server) -> Iterator[Row]:
+    """PostgreSQL to PostgreSQL beside a bare pipe."""
+    with target.connect() as at_target:
         at_target.execute(f"CREATE TABLE rows ({_COLUMNS})".encode())
-        step = {"source": source.connector(), "target": target.connector(), "table": "rows"}
-        ways: dict[str, Callable[[], None]] = {
-            "bare COPY pipe": lambda: bare(source, target),
-            "sql_copy append": lambda: copied("append", **step),  # type: ignore[arg-type]
-            "sql_copy overwrite, target empty": lambda: copied("overwrite", **step),  # type: ignore[arg-type]
-            "sql_copy overwrite, target full": lambda: copied("overwrite", **step),  # type: ignore[arg-type]
-        }
-        times: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(ROUNDS):
-            for way, call in ways.items():
-                if not way.endswith("full"):
-                    at_target.execute("TRUNCATE rows")
-                at_target.execute("CHECKPOINT")
-                times[way].append(seconds(call))
-    print(f"PostgreSQL to PostgreSQL, {ROWS:,} rows x 8 columns, median of {ROUNDS}, {os.cpu_count()} cores")
-    base = statistics.median(times["bare COPY pipe"])
-    for way, taken in times.items():
-        median = statistics.median(taken)
-        print(f"  {way:34} {median:6.2f} s {ROWS / median:11,.0f} rows/s  ratio {median / base:4.2f}  (bound {BOUND})")
+
+        def emptied(call: Callable[[], None], *, first: bytes | None = b"TRUNCATE rows") -> float:
+            if first is not None:
+                at_target.execute(first)
+            at_target.execute("CHECKPOINT")
+            return seconds(call)
+
+        def step(mode: str) -> None:
+            copied(mode, source.connector(), target.connector(), "rows")
+
+        medians = turns(
+            {
+                "a bare COPY": lambda: emptied(lambda: bare(source, target)),
+                "sql_copy, append": lambda: emptied(lambda: step("append")),
+                "sql_copy, overwrite of an empty table": lambda: emptied(lambda: step("overwrite")),
+                "sql_copy, overwrite of as many rows": lambda: emptied(lambda: step("overwrite"), first=None),
+            }
+        )
+    what = f"PostgreSQL → PostgreSQL, {ROWS:,} rows × 8"
+    yield from rows_of(what, medians, ROWS, "a bare COPY", COPY_BOUND)
 
 
-def sqlite_to_duckdb() -> None:
-    """A table of the size and the shape of the sample's flights."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "source.db")
-        names = [f"n{number} INTEGER" for number in range(13)] + [f"t{number} TEXT" for number in range(5)]
-        connection = sqlite3.connect(path)
-        connection.execute(f"CREATE TABLE flights ({', '.join(names)}, time_hour TIMESTAMP)")
-        row = (*range(13), "UA", "N14228", "EWR", "IAH", "x", "2013-01-01 05:00:00")
-        connection.executemany(f"INSERT INTO flights VALUES ({', '.join('?' * 19)})", [row] * FLIGHTS)
-        connection.commit()
-        connection.close()
-        source, target = file_connector("sqlite", path), file_connector("duckdb", Path(folder, "target.duckdb"))
-        taken = seconds(lambda: copied("overwrite", source, target, "flights"))
-        again = seconds(lambda: copied("overwrite", source, target, "flights"))
-    print(f"SQLite to DuckDB, {FLIGHTS:,} rows x 19 columns, {os.cpu_count()} cores")
-    print(f"  overwrite, new target  {taken:6.2f} s {FLIGHTS / taken:11,.0f} rows/s")
-    print(f"  overwrite, full target {again:6.2f} s {FLIGHTS / again:11,.0f} rows/s")
+def into_duckdb(source: postgresql.Server, folder: Path) -> Iterator[Row]:
+    """PostgreSQL to a DuckDB file beside a bare ADBC stream, each into a new file."""
+    what = f"PostgreSQL → DuckDB, {ROWS:,} rows × 8"
+
+    def step() -> float:
+        path = folder / "ours.duckdb"
+        path.unlink(missing_ok=True)
+        return seconds(lambda: copied("overwrite", source.connector(), file_connector("duckdb", path), "rows"))
+
+    def adbc() -> float:
+        path = folder / "adbc.duckdb"
+        path.unlink(missing_ok=True)
+        return peer("adbc_postgresql", url(source), str(path), _SELECT, "rows", _DUCKDB)
+
+    yield from beside_adbc(what, step, adbc, ROWS)
 
 
-def main() -> None:
-    """Measure and print."""
-    between_servers()
-    sqlite_to_duckdb()
+def flights(folder: Path) -> Iterator[Row]:
+    """SQLite to DuckDB with a table of the size and the shape of the sample's flights."""
+    path = folder / "source.db"
+    connection = sqlite3.connect(path)
+    connection.execute(f"CREATE TABLE flights ({', '.join(_FLIGHT)}, time_hour TIMESTAMP)")
+    row = (*range(13), "UA", "N14228", "EWR", "IAH", "x", "2013-01-01 05:00:00")
+    connection.executemany(f"INSERT INTO flights VALUES ({', '.join('?' * 19)})", [row] * FLIGHTS)
+    connection.commit()
+    connection.close()
+
+    def step() -> float:
+        target = folder / "ours.duckdb"
+        target.unlink(missing_ok=True)
+        ends = file_connector("sqlite", path), file_connector("duckdb", target)
+        return seconds(lambda: copied("overwrite", *ends, "flights"))
+
+    def adbc() -> float:
+        target = folder / "adbc.duckdb"
+        target.unlink(missing_ok=True)
+        columns = ", ".join([*_FLIGHT, "time_hour TIMESTAMP"]).replace("INTEGER", "BIGINT")
+        return peer("adbc_sqlite", str(path), str(target), "SELECT * FROM flights", "flights", columns)
+
+    yield from beside_adbc(f"SQLite → DuckDB, {FLIGHTS:,} rows × 19", step, adbc, FLIGHTS)
 
 
-if __name__ == "__main__":
-    main()
+def beside_adbc(what: str, step: Callable[[], float], adbc: Callable[[], float], rows: int) -> Iterator[Row]:
+    """Both in turn, or the step alone where ADBC cannot be had."""
+    step()  # loads Arrow
+    try:
+        medians = turns({"bare ADBC": adbc, "sql_copy, overwrite": step})
+    except MissingPeerError as error:
+        yield what, f"{rows / step():,.0f} rows/s; beside nothing: {error}", f"{ADBC_BOUND} ×"
+        return
+    yield from rows_of(what, medians, rows, "bare ADBC", ADBC_BOUND)
+
+
+def peers(source: postgresql.Server, target: postgresql.Server, folder: Path) -> Iterator[Row]:
+    """What people would use instead, once each."""
+    reading, columns = url(source, "+psycopg"), (_SELECT.replace("::text", ""), "rows", _DUCKDB)
+    places = {
+        "PostgreSQL": {"pandas": url(target, "+psycopg"), "dlt": url(target)},
+        "DuckDB": {"pandas": str(folder / "pandas.duckdb"), "dlt": str(folder / "dlt.duckdb")},
+    }
+    for place, by_name in places.items():
+        for name, where in by_name.items():
+            what = f"PostgreSQL → {place}, {PEER_ROWS:,} rows × 8: {name}"
+            try:
+                yield what, f"{PEER_ROWS / peer(name, reading, where, *columns):,.0f} rows/s", ""
+            except MissingPeerError as error:
+                yield what, f"not measured: {error}", ""
