@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -212,24 +210,6 @@ def test_a_canceled_copy_leaves_the_target_as_it_was(ends: Bench) -> None:
     assert len(told.progress) == 1
     assert content(ends) == [(9, "old")]
     assert tables(ends) == ["t"]
-
-
-def test_a_killed_copy_leaves_the_target_as_it_was(ends: Bench) -> None:
-    """Kill -9 in the middle: the old rows are there, nothing else is, and the next copy works."""
-    ends.sql("d", "CREATE TABLE t (id BIGINT, name VARCHAR)", "INSERT INTO t VALUES (9, 'old')")
-    script = f"""
-import os, signal
-from pathlib import Path
-from tests.fakes.context import Told
-from tests.steps.copying import Bench
-bench = Bench(Path({str(ends.folder)!r}), {ends.connectors!r})
-bench.copy("s.t", "d.t", told=Told(on_progress=lambda _: os.kill(os.getpid(), signal.SIGKILL)), batch_size=2)
-"""
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
-    assert content(ends) == [(9, "old")]
-    assert tables(ends) == ["t"]
-    ends.copy("s.t", "d.t")
-    assert content(ends) == ROWS
 
 
 def test_progress_and_one_line_a_batch(ends: Bench) -> None:

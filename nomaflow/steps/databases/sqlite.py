@@ -176,8 +176,10 @@ class SqliteDatabase:
         return self._connection.total_changes - before
 
     def _described(self, table: Table) -> list[Row]:
+        # By itself, not in a transaction: a read lock that a later write would have to raise can be refused for good.
         schema = f"{quoted(table.schema)}." if table.schema else ""
-        return self.fetch(f"PRAGMA {schema}table_xinfo({quoted(table.name)})")
+        query = f"PRAGMA {schema}table_xinfo({quoted(table.name)})"
+        return self._patient(lambda: self._connection.execute(query).fetchall())
 
     def _started(self, statement: Statement, params: Mapping[str, Any] | None) -> sqlite3.Cursor:
         values = {name: _storable(value) for name, value in statement.values(params).items()}
