@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import islice
@@ -32,6 +33,12 @@ STREAM_ROWS = 1000 if psycopg.capabilities.has_stream_chunked() else 1
 
 PUMP_BYTES = 256 * 1024
 """How much of one COPY is collected before it is handed to the other."""
+
+PUMP_SECONDS = 1.0
+"""How long rows of a slow source wait for more: a target that is lost shows at the next write."""
+
+PUMP_LOOKS = 64
+"""Rows between two looks at the clock."""
 
 BATCH_BYTES = 16 * 1024 * 1024
 """How long the text of one batch of rows may become before it is handed over."""
@@ -298,14 +305,14 @@ class PostgresqlDatabase:
         ):
             with reading.copy(out) as rows, writing.copy(into.encode()) as copying:
                 # The server sends each row by itself; handed on like that, they would cost twice the time.
-                waiting, count = bytearray(), 0
+                waiting, count, due = bytearray(), 0, time.monotonic() + PUMP_SECONDS
                 for row in rows:
                     waiting += row
                     count += 1
-                    if len(waiting) >= PUMP_BYTES:
+                    if len(waiting) >= PUMP_BYTES or (count % PUMP_LOOKS == 0 and time.monotonic() >= due):
                         copying.write(waiting)
                         tell(count)
-                        waiting, count = bytearray(), 0
+                        waiting, count, due = bytearray(), 0, time.monotonic() + PUMP_SECONDS
                 copying.write(waiting)
             return reading.rowcount, writing.rowcount
 
