@@ -16,6 +16,7 @@ import psycopg.sql
 
 from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
+from nomaflow.steps.databases.copy_out import CANCEL_SECONDS, CopyOut
 from nomaflow.steps.databases.errors import OpenError, OutcomeUnknownError
 from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted
 from nomaflow.worker.context import CUT_SECONDS, Row, unheard
@@ -25,9 +26,6 @@ _log = logging.getLogger("nomaflow.step")
 CONNECT_SECONDS = 10
 """How long a server may take to answer, unless the connector's URL says otherwise (`connect_timeout`)."""
 
-CANCEL_SECONDS = 2
-"""How long a server may take to accept a request to cancel."""
-
 STREAM_ROWS = 1000 if psycopg.capabilities.has_stream_chunked() else 1
 """Rows that libpq hands over at once; older ones know only one."""
 
@@ -36,9 +34,6 @@ PUMP_BYTES = 256 * 1024
 
 PUMP_SECONDS = 1.0
 """How long rows of a slow source wait for more: a target that is lost shows at the next write."""
-
-PUMP_LOOKS = 64
-"""Rows between two looks at the clock."""
 
 BATCH_BYTES = 16 * 1024 * 1024
 """How long the text of one batch of rows may become before it is handed over."""
@@ -238,29 +233,28 @@ class PostgresqlDatabase:
     def read_csv(
         self, relation: Relation, names: Sequence[str], *, size: int
     ) -> Generator[tuple[bytes, int], None, None]:
-        """The rows as the CSV of COPY, in batches of `size` or of some megabytes, each with its number of rows.
+        """The rows as the CSV of COPY, in batches of `size` or some more, or of some megabytes, each with its number.
 
         NULL is an empty field, an empty text is one in quotes. What the server counted in the end has to be the sum.
         """
         self._set_notation()
-        copy = self._copy_out(relation, names, "csv")
-        with self._connection.cursor() as cursor:
-            with self._cancellation.statement(), cursor.copy(copy) as copying:
-                # The server sends each row by itself.
-                rows: list[bytes] = []
-                total = length = 0
-                for row in copying:
-                    rows.append(bytes(row))
-                    length += len(row)
-                    if len(rows) >= size or length >= BATCH_BYTES:
-                        yield b"".join(rows), len(rows)
-                        total += len(rows)
-                        rows, length = [], 0
-                if rows:
+        out = CopyOut(self._connection, self._copy_out(relation, names, "csv"))
+        with self._cancellation.statement(), closing(out.rows()) as copying:
+            # The server sends each row by itself.
+            rows: list[bytes | memoryview] = []
+            total = length = 0
+            for arrived in copying:
+                rows += arrived
+                length += sum(map(len, arrived))
+                if len(rows) >= size or length >= BATCH_BYTES:
                     yield b"".join(rows), len(rows)
                     total += len(rows)
-            if total != cursor.rowcount:
-                raise psycopg.OperationalError(f"the server sent {cursor.rowcount} rows, of which {total} arrived")
+                    rows, length = [], 0
+            if rows:
+                yield b"".join(rows), len(rows)
+                total += len(rows)
+        if total != out.row_count:
+            raise psycopg.OperationalError(f"the server sent {out.row_count} rows, of which {total} arrived")
 
     def write(self, table: Table, names: Sequence[str], batches: Iterable[Sequence[Row]]) -> int:
         """Add rows by COPY; how many the server took.
@@ -292,7 +286,7 @@ class PostgresqlDatabase:
         `tell` is called with the number of rows since its last call, about once for each `PUMP_BYTES`.
         """
         form = "binary" if binary else "text"
-        out = self._copy_out(source, source_names, form)
+        out = CopyOut(self._connection, self._copy_out(source, source_names, form))
         into = f"COPY {target.quoted} ({listed(target_names)}) FROM STDIN (FORMAT {form})"
         for database in (self, target_database):
             # The text form follows these settings, and the two servers may have others.
@@ -300,21 +294,20 @@ class PostgresqlDatabase:
         with (
             self._cancellation.statement(),
             target_database._cancellation.statement(),
-            self._connection.cursor() as reading,
             target_database._connection.cursor() as writing,
         ):
-            with reading.copy(out) as rows, writing.copy(into.encode()) as copying:
-                # The server sends each row by itself; handed on like that, they would cost twice the time.
+            with closing(out.rows()) as rows, writing.copy(into.encode()) as copying:
+                # Handed on as they come, they would cost twice the time.
                 waiting, count, due = bytearray(), 0, time.monotonic() + PUMP_SECONDS
-                for row in rows:
-                    waiting += row
-                    count += 1
-                    if len(waiting) >= PUMP_BYTES or (count % PUMP_LOOKS == 0 and time.monotonic() >= due):
+                for arrived in rows:
+                    waiting += b"".join(arrived)
+                    count += len(arrived)
+                    if len(waiting) >= PUMP_BYTES or time.monotonic() >= due:
                         copying.write(waiting)
                         tell(count)
                         waiting, count, due = bytearray(), 0, time.monotonic() + PUMP_SECONDS
                 copying.write(waiting)
-            return reading.rowcount, writing.rowcount
+            return out.row_count, writing.rowcount
 
     def _set_notation(self) -> None:
         """For this transaction: one notation for every server, in which no digit is missing."""

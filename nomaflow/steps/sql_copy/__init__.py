@@ -6,6 +6,20 @@ never empty for anybody, and a copy that fails, is canceled or is killed leaves 
 no stash table that somebody would have to find and drop. The table itself stays, with its column types, indexes,
 constraints, grants, views and triggers. A swap by renaming would lose those, and a reader whose transaction began
 before it would see an empty table; TRUNCATE would show that too.
+
+Between two PostgreSQL servers the bytes of COPY go through unread. Into DuckDB rows go as columns of Arrow:
+PostgreSQL's come as the CSV of COPY, in its own exact notation; SQLite's by the standard library, since a second
+SQLite in one process, as ADBC brings it, would drop the first one's locks on the file, and guesses a column's type by
+its first rows. ADBC gives PostgreSQL's numbers as text anyway, and the addresses as bytes of its own. All else goes
+by typed rows.
+
+Every value of every type arrives as it was, but for these, which are told or equal:
+
+- NaN and infinity: an error in SQLite for NaN, in DuckDB's DECIMAL for both;
+- a numeric without limits of more than 18 decimals, or 20 digits before its point: an error in DuckDB, unless the
+  target was made with another type; with fewer decimals it is filled up with zeros, which is equal;
+- minus zero: SQLite keeps zero, which is equal;
+- types that one database alone knows are text in the others, in the notation that it reads back.
 """
 
 from __future__ import annotations
