@@ -187,6 +187,11 @@ source = { connector = "pg", table = "endless" }
 target = { connector = "pg2", table = "copied" }
 """
 
+COPY_INTO_FILE = """type = "sql_copy"
+source = { connector = "pg", table = "endless" }
+target = { connector = "duck", table = "copied" }
+"""
+
 PG, PG_COPY, LITE, DUCK = "sql_query on PostgreSQL", "sql_copy PostgreSQL", "sql_query on SQLite", "sql_query on DuckDB"
 
 CASES = (
@@ -202,6 +207,8 @@ CASES = (
     Case(PG_COPY, "frozen source", COPY, (SOFT, ON_SERVER), rolled_back=True, frozen=("pg",), shows=None),
     Case(PG_COPY, "frozen target", COPY, (SOFT, ON_SERVER), frozen=("pg2",), shows=None),
     Case(PG_COPY, "frozen target", COPY, (SOFT, ON_SERVER), frozen=("pg2",), shows=None, force=True),
+    Case("sql_copy into DuckDB", "copies", COPY_INTO_FILE, rolled_back=True, shows=None),
+    Case("sql_copy into DuckDB", "frozen source", COPY_INTO_FILE, (SOFT, ON_SERVER), True, frozen=("pg",), shows=None),
     Case(LITE, "computes", _query("lite", ENDLESS_SQLITE), rolled_back=True, shows=ENDLESS_SQLITE),
     Case(LITE, "waits for a lock", _query("lite", "DELETE FROM t"), rolled_back=True, locked=True, shows="DELETE"),
     Case(LITE, "deaf", _query("lite", DEAF_SQLITE), (SOFT, TERM), rolled_back=True, shows=DEAF_SQLITE),

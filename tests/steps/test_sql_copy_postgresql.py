@@ -126,7 +126,7 @@ def test_types_that_differ_go_by_rows_and_are_checked(two: tuple[Bench, Connecti
 
 
 def test_overwrite_keeps_what_hangs_on_the_table(two: tuple[Bench, Connection, Connection]) -> None:
-    """Views, grants, indexes, sequences and comments: it is the same table before and after."""
+    """Views, grants, indexes, defaults, constraints and comments: it is the same table before and after."""
     bench, at_source, at_target = two
     at_source.execute("CREATE TABLE t (id int, n text)")
     at_source.execute("INSERT INTO t SELECT i, 'x' FROM generate_series(1, 10) i")
@@ -134,10 +134,19 @@ def test_overwrite_keeps_what_hangs_on_the_table(two: tuple[Bench, Connection, C
     at_target.execute("CREATE INDEX by_n ON t (n)")
     at_target.execute("CREATE VIEW v AS SELECT count(*) FROM t")
     at_target.execute("GRANT SELECT ON t TO PUBLIC")
+    at_target.execute("ALTER TABLE t ADD CHECK (id > 0)")
+    at_target.execute("COMMENT ON COLUMN t.n IS 'a name'")
     identity = at_target.execute("SELECT oid, relacl::text FROM pg_class WHERE relname = 't'").fetchone()
     bench.copy("s.t", "d.t")
     assert at_target.execute("SELECT oid, relacl::text FROM pg_class WHERE relname = 't'").fetchone() == identity
     assert at_target.execute("SELECT * FROM v").fetchone() == (10,)
+    assert at_target.execute("SELECT col_description('t'::regclass, 2)").fetchone() == ("a name",)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        at_target.execute("INSERT INTO t (id) VALUES (0)")
+    at_source.execute("INSERT INTO t VALUES (0)")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        bench.copy("s.t", "d.t")
+    assert content(at_target, "v") == [("(10)",)]
     assert at_target.execute("SELECT count(*) FROM pg_indexes WHERE tablename = 't'").fetchone() == (2,)
 
 
@@ -303,3 +312,28 @@ def test_upsert_over_many_rows_is_exact(two: tuple[Bench, Connection, Connection
     at_target.execute("INSERT INTO t SELECT i, 'k' || i % 7, 0 FROM generate_series(2500, 7500) i")
     assert bench.copy("s.t", "d.t", "upsert")["target_rows"] == 5000
     assert at_target.execute("SELECT count(*), sum(n) FROM t").fetchone() == (7500, 5000 * 5001 // 2)
+
+
+def test_names_with_quotes_and_colons_are_names(two: tuple[Bench, Connection, Connection]) -> None:
+    """Identifiers are quoted, never pasted; schemas, too."""
+    bench, at_source, at_target = two
+    name = '"we""ird :t; DROP"'
+    at_source.execute(f'CREATE TABLE {name} ("a :b" int PRIMARY KEY, "c""d" text, "E" int)'.encode())
+    at_source.execute(f"INSERT INTO {name} VALUES (1, 'x', 2)".encode())
+    at_target.execute('CREATE SCHEMA "o.ther"')
+    bench.add("file", "duckdb")
+    for mode in ("overwrite", "upsert"):
+        bench.copy('s.we"ird :t; DROP', 'd.we"ird :t; DROP', mode)
+        bench.copy('s.we"ird :t; DROP', 'file.we"ird :t; DROP', mode)
+    assert at_target.execute(f"SELECT * FROM {name}".encode()).fetchall() == [(1, "x", 2)]
+    assert bench.sql("file", f"SELECT * FROM {name}") == [(1, "x", 2)]
+
+
+def test_columns_that_the_target_fills_are_left_to_it(two: tuple[Bench, Connection, Connection]) -> None:
+    """A computed one always, a serial one where the source has no such column."""
+    bench, at_source, at_target = two
+    at_source.execute("CREATE TABLE t (n int, twice int)")
+    at_source.execute("INSERT INTO t VALUES (4, 0), (5, 0)")
+    at_target.execute("CREATE TABLE t (id serial, n bigint, twice bigint GENERATED ALWAYS AS (n * 2) STORED)")
+    bench.copy("s.t", "d.t")
+    assert at_target.execute("SELECT * FROM t ORDER BY n").fetchall() == [(1, 4, 8), (2, 5, 10)]
