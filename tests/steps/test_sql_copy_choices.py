@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,19 @@ def test_a_query_is_a_source(source: Bench) -> None:
     assert source.sql("d", "SELECT type FROM pragma_table_info('q') WHERE name = 'amount'") == [("DECIMAL(10,2)",)] or (
         source.connectors["s"]["backend"] == "sqlite"
     )
+
+
+def test_a_query_on_sqlite_takes_no_write_lock(bench: Bench) -> None:
+    """Its application may write on."""
+    bench.add("s", "sqlite")
+    bench.add("d", "duckdb")
+    bench.sql("s", "CREATE TABLE t (a INTEGER)", "INSERT INTO t VALUES (1)", "PRAGMA journal_mode = wal")
+    with closing(sqlite3.connect(bench.connectors["s"]["database"], isolation_level=None, timeout=0)) as application:
+        application.execute("BEGIN IMMEDIATE")
+        application.execute("INSERT INTO t VALUES (2)")
+        assert bench.copy("s.t", "d.t", query="SELECT a, a + 1 AS b FROM t")["source_rows"] == 1
+        application.execute("COMMIT")
+    assert bench.sql("d", "DESCRIBE t")[0][1] == "BIGINT"
 
 
 def test_a_query_that_changes_something_is_refused(source: Bench) -> None:

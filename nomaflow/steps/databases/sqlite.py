@@ -123,11 +123,12 @@ class SqliteDatabase:
 
     def columns_of(self, relation: Relation) -> tuple[Column, ...]:
         """The columns that a query gives; SQLite knows the types of those that are taken from a table as they are."""
-        # A view cannot have parameters, and its types do not depend on their values.
+        # A view cannot have parameters, and its types do not depend on their values. It is not made by `execute`, which
+        # would take the write lock of a file that is only read.
         query = one_statement(f"SELECT * FROM {relation.sql}", comments_nest=False).rendered(lambda name: "NULL")
-        self.execute(f"CREATE TEMPORARY VIEW {_LOOK} AS {query}")
+        self._patient(lambda: self._connection.execute(f"CREATE TEMPORARY VIEW {_LOOK} AS {query}"))
         described = self._described(Table("temp", _LOOK))
-        self.execute(f"DROP VIEW temp.{_LOOK}")
+        self._patient(lambda: self._connection.execute(f"DROP VIEW temp.{_LOOK}"))
         return tuple(Column(name, declared) for _, name, declared, *_ in described)
 
     def only_read(self) -> None:
