@@ -86,7 +86,7 @@ def dlt(given: Given, taken: list[float]) -> None:
     kind = library.destinations.postgres if to_postgresql else library.destinations.duckdb
     with tempfile.TemporaryDirectory() as folder:
         pipeline = library.pipeline(
-            "bench", pipelines_dir=folder, destination=kind(given["target"]), dataset_name="dlt"
+            "bench", pipelines_dir=folder, destination=kind(given["target"]), dataset_name="copied"
         )
         table = sql_table(credentials=given["source"], table=given["table"], backend="pyarrow", chunk_size=50_000)
         with timed(taken):
