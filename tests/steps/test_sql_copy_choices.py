@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from nomaflow.steps.databases.errors import RefusedValueError
 from nomaflow.steps.sql_copy.errors import CopyError
+from nomaflow.worker.lasting import verdict
 from tests.fakes.context import Told
 from tests.servers.postgresql import Server
 from tests.steps.copying import Bench
@@ -211,3 +214,21 @@ def test_a_column_to_coerce_has_to_be_there(source: Bench) -> None:
     """By the option that names it."""
     with pytest.raises(CopyError, match=r"strip_both_columns names 'mcu', and s\.t has no such column"):
         source.copy("s.t", "d.t", strip_both_columns=["mcu"])
+
+
+@pytest.mark.parametrize("target", ["duckdb", "postgresql"])
+@pytest.mark.parametrize("kind", ["JSON", "INTEGER[]"])
+def test_a_value_that_the_database_refuses_is_told_without_it(bench: Bench, pg: Server, target: str, kind: str) -> None:
+    """Where only the database knows the type, it says the row and the column; its own words would show the value."""
+    bench.add("s", "sqlite")
+    bench.add("d", target, pg if target == "postgresql" else None)
+    fine = {"JSON": "[]", "INTEGER[]": "[]" if target == "duckdb" else "{}"}[kind]
+    bench.sql(
+        "s", "CREATE TABLE t (id INTEGER, v TEXT)", f"INSERT INTO t VALUES (1, '{fine}'), (2, NULL), (3, '{fine}')"
+    )
+    bench.sql("s", "INSERT INTO t VALUES (4, '{s3cret')")
+    bench.sql("d", f"CREATE TABLE t (id BIGINT, v {kind})")
+    with pytest.raises(RefusedValueError, match="Row 4, column 'v' holds a value that the target's column") as raised:
+        bench.copy("s.t", "d.t", batch_size=2)
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
+    assert not verdict(raised.value).may_retry

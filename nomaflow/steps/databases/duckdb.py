@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ import duckdb
 
 from nomaflow.definitions.sql_text import Statement, StatementError, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
-from nomaflow.steps.databases.errors import OpenError
+from nomaflow.steps.databases.errors import OpenError, RefusedValueError
 from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted, same_name
 from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
@@ -164,27 +165,39 @@ class DuckDbDatabase:
 
     def write(self, table: Table, names: Sequence[str], batches: Iterable[Any]) -> int:
         """Add the rows of Arrow tables; how many DuckDB took. One is added while the next one is read."""
-        self._has_written = True
+        declared = {column.name: column.declared for column in self.columns_of(Relation.of_table(table))}
+        adding = [(name, declared[name]) for name in names]
         insert = f"INSERT INTO {table.quoted} ({listed(names)}) SELECT * FROM {_BATCH}"
+        self._has_written = True
         written = 0
         with ThreadPoolExecutor(1, "add rows") as at_work:
             before: Future[int] | None = None
             for batch in batches:
                 if before is not None:
                     written += before.result()
-                before = at_work.submit(self._add, insert, batch)
+                before = at_work.submit(self._add, insert, batch, adding, written)
             if before is not None:
                 written += before.result()
         return written
 
-    def _add(self, insert: str, batch: Any) -> int:
+    def _add(self, insert: str, batch: Any, adding: Sequence[tuple[str, str]], rows_before: int) -> int:
         with self._cancellation.statement():
             self._connection.register(_BATCH, batch)
             try:
                 self._connection.execute(insert)
-                return self._connection.rowcount
-            finally:
+            except duckdb.ConversionException as error:
+                place = re.search(r"from source column c(\d+)$", str(error))
+                if place is None:
+                    raise
+                number = int(place[1])
+            else:
+                affected = self._connection.rowcount
+                # Not after an error: the transaction takes no statement then, and this is one.
                 self._connection.unregister(_BATCH)
+                return affected
+        column, declared = adding[number]
+        row = _refused_row(batch, number, declared)
+        raise RefusedValueError(row and rows_before + row, column, declared)
 
     def _start(self, statement: Statement, params: Mapping[str, Any] | None) -> None:
         values = list(statement.values(params).values())
@@ -204,6 +217,20 @@ class DuckDbDatabase:
     def _some(self, size: int) -> list[Row]:
         with self._cancellation.statement():
             return self._connection.fetchmany(size)
+
+
+def _refused_row(batch: Any, number: int, declared: str) -> int | None:
+    """The first row of a batch whose value is none of the column's; None where that cannot be found out."""
+    wanted = f"SELECT row_number() OVER () AS n, c{number} AS c FROM {_BATCH}"
+    try:
+        with duckdb.connect(config=dict[str, Any](_HARDENED)) as look:
+            look.register(_BATCH, batch)
+            (row,) = look.execute(
+                f"SELECT min(n) FROM ({wanted}) WHERE c IS NOT NULL AND TRY_CAST(c AS {declared}) IS NULL"
+            ).fetchall()[0]
+    except duckdb.Error:  # a type of the database's own
+        return None
+    return row if row is None else int(row)
 
 
 def _key(table: Table) -> dict[str, str]:

@@ -20,3 +20,13 @@ class OutcomeUnknownError(Exception):
     """The connection was lost inside a commit: the change is there, or it is not."""
 
     lasting = "its changes may be there already"
+
+
+class RefusedValueError(Exception):
+    """The database does not take a value. It tells where it stands, not the value, which may be a secret."""
+
+    lasting = "the values stay as they are"
+
+    def __init__(self, row: int | None, column: str, told: str) -> None:
+        where = "One of the rows" if row is None else f"Row {row}"
+        super().__init__(f"{where}, column {column!r} holds a value that the target's column does not take: {told}")

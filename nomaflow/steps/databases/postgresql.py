@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import psycopg.sql
 from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.cancellation import Cancellation
 from nomaflow.steps.databases.copy_out import CANCEL_SECONDS, CopyOut
-from nomaflow.steps.databases.errors import OpenError, OutcomeUnknownError
+from nomaflow.steps.databases.errors import OpenError, OutcomeUnknownError, RefusedValueError
 from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted
 from nomaflow.worker.context import CUT_SECONDS, Row, unheard
 
@@ -264,10 +265,16 @@ class PostgresqlDatabase:
         """
         copy = f"COPY {table.quoted} ({listed(names)}) FROM STDIN"
         with self._cancellation.statement(), self._connection.cursor() as cursor:
-            with cursor.copy(copy.encode()) as copying:
-                for batch in batches:
-                    for row in batch:
-                        copying.write_row(row)
+            try:
+                with cursor.copy(copy.encode()) as copying:
+                    for batch in batches:
+                        for row in batch:
+                            copying.write_row(row)
+            except psycopg.DataError as error:
+                place = re.search(r"line (\d+), column (.+?)(: |$)", error.diag.context or "")
+                if place is None:
+                    raise
+                raise RefusedValueError(int(place[1]), place[2], type(error).__name__) from None
             return cursor.rowcount
 
     def copy_to(

@@ -106,11 +106,13 @@ def from_csv(data: bytes, count: int, plans: Sequence[Plan], first_row: int) -> 
     Raises:
         CopyError: a value does not fit.
     """
-    try:
+    read = None
+    # Its error would show the value.
+    with suppress(pa.ArrowInvalid):
         read = _read_csv(data, [plan.read or pa.string() for plan in plans])
-        direct = True
-    except pa.ArrowInvalid:
-        read, direct = _read_csv(data, [pa.string()] * len(plans)), False
+    direct = read is not None
+    if read is None:
+        read = _read_csv(data, [pa.string()] * len(plans))
     if read.num_rows != count:
         raise CopyError(f"The source sent {count} rows from row {first_row} on, of which {read.num_rows} could be read")
     made = []
