@@ -110,7 +110,9 @@ async def test_a_job_is_given_in_one_form(fake: FakeEngine, change: JobChange) -
 async def test_a_job_keeps_its_id(fake: FakeEngine) -> None:
     """A text for another job under this job's id is a mistake."""
     with pytest.raises(InvalidError, match="id cannot change"):
-        await fake.save_job("etl-plain", JobChange(id="etl-ops", toml=PYTHON), (await fake.job("etl-plain")).etag, ADMIN)
+        await fake.save_job(
+            "etl-plain", JobChange(id="etl-ops", toml=PYTHON), (await fake.job("etl-plain")).etag, ADMIN
+        )
 
 
 async def test_a_deletion_is_told_with_the_tags_that_are_gone(fake: FakeEngine) -> None:
