@@ -47,9 +47,7 @@ class SecretSource:
         if isinstance(connector, SqlConnector):
             return self._sql(name, connector)
         if isinstance(connector, LdapConnector):
-            password = self._password(name, connector.password_env, connector.password_file)
-            spec = {"name": name, **connector.model_dump(mode="json", exclude={"password_env", "password_file"})}
-            return ResolvedConnector({**spec, "password": password}, (password,) if password else ())
+            return self._ldap(name, connector)
         return self._http(name, connector)
 
     def secret(self, name: str) -> str:
@@ -82,6 +80,17 @@ class SecretSource:
             "password": password,
             "database": database,
             "query": url.query,
+        }
+        return ResolvedConnector(spec, (password,) if password else ())
+
+    def _ldap(self, name: str, connector: LdapConnector) -> ResolvedConnector:
+        password = self._password(name, connector.password_env, connector.password_file)
+        told = {"kind", "url", "bind_dn", "start_tls", "connect_timeout_seconds", "receive_timeout_seconds"}
+        spec: dict[str, Any] = {
+            "name": name,
+            **connector.model_dump(mode="json", include=told),
+            "password": password,
+            "ca_file": str(self._resolve(connector.ca_file)) if connector.ca_file else None,
         }
         return ResolvedConnector(spec, (password,) if password else ())
 

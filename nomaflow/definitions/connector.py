@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nomaflow.definitions import database_url
 from nomaflow.definitions.problems import near_miss
-from nomaflow.definitions.record import Record, Text, spelled
+from nomaflow.definitions.record import Number, Record, Text, spelled
 
 BACKENDS = ("sqlite", "duckdb", "postgresql")
 """The databases that SQL steps can talk to; what stands before `+` or `://` in the URL."""
@@ -111,12 +111,35 @@ class HttpConnector(Record):
 
 
 class LdapConnector(_WithPassword):
-    """A directory."""
+    """A directory. `ca_file` holds the certificates that are trusted, in PEM form, instead of the system's.
+
+    `start_tls` begins TLS on an `ldap://` address. Without TLS a password goes over the network as it is, so that has
+    to be asked for with `allow_plaintext`, unless the directory is on this machine.
+    """
 
     kind: Literal["ldap"]
     url: Annotated[str, AfterValidator(_check_ldap_url)]
-    bind_dn: str = ""
+    bind_dn: Annotated[str, Field(max_length=4096)] = ""
     ca_file: FilePath | None = None
+    start_tls: bool = False
+    allow_plaintext: bool = False
+    connect_timeout_seconds: Annotated[Number, Field(gt=0, le=300)] = 10
+    receive_timeout_seconds: Annotated[Number, Field(gt=0, le=3600)] = 60
+
+    @model_validator(mode="after")
+    def _signs_in_safely(self) -> LdapConnector:
+        parts = urlsplit(self.url)
+        if self.bind_dn and not (self.password_env or self.password_file):
+            raise ValueError("has bind_dn and no password; name it with password_env or password_file")
+        if self.start_tls and parts.scheme == "ldaps":
+            raise ValueError("has start_tls, and ldaps:// begins with TLS anyway; leave one of them out")
+        is_safe = parts.scheme == "ldaps" or self.start_tls or parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if self.bind_dn and not (is_safe or self.allow_plaintext):
+            raise ValueError(
+                "sends its password unencrypted; write ldaps:// or start_tls = true, or allow it with "
+                "allow_plaintext = true"
+            )
+        return self
 
 
 Connector = Annotated[SqlConnector | HttpConnector | LdapConnector, Field(discriminator="kind")]

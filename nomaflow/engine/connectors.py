@@ -15,12 +15,18 @@ from nomaflow.engine.own_step import own_step
 from nomaflow.engine.ports import Policy, Secrets, Workers
 from nomaflow.engine.run_log import Masks
 from nomaflow.engine.web import Web
-from nomaflow.errors import NotAllowedError, NotBuiltError, NotFoundError, NotReadyError
+from nomaflow.errors import NotAllowedError, NotFoundError, NotReadyError
 from nomaflow.wire import ConnectorInfo, ConnectorTest
 from nomaflow.worker.pool import WorkerError
 from nomaflow.worker.protocol import Message
 
 TEST_SECONDS = 15.0
+
+_ASKING: dict[str, tuple[str, dict[str, Any]]] = {
+    "sql": ("sql_query", {"query": "SELECT 1", "params": {}}),
+    "ldap": ("ask_directory", {}),
+}
+"""The step that asks a connector of its kind one thing in a worker."""
 
 
 class Connectors:
@@ -56,10 +62,8 @@ class Connectors:
         ]
 
     async def test(self, name: str, actor: Actor) -> ConnectorTest:
-        """Open the connector, a database in a worker, and ask it one thing."""
+        """Open the connector, a database or a directory in a worker, and ask it one thing."""
         connector = self._usable(name, actor)
-        if not isinstance(connector, SqlConnector | HttpConnector):
-            raise NotBuiltError(f"testing a connector of kind {connector.kind} is not built yet")
         try:
             resolved = self._secrets.connector(name)
         except LookupError as error:
@@ -68,7 +72,7 @@ class Connectors:
         if isinstance(connector, HttpConnector):
             ok, message = await self._web.probe(resolved.spec, TEST_SECONDS)
         else:
-            ok, message = await self._ask(name, dict(resolved.spec))
+            ok, message = await self._ask(name, connector.kind, dict(resolved.spec))
         elapsed_ms = round((time.monotonic() - started) * 1000, 1)
         masks = Masks()
         masks.add(resolved.secrets)
@@ -83,8 +87,8 @@ class Connectors:
             raise NotAllowedError(f"{actor.account} may not use the connector {name!r}; an admin can grant it")
         return connectors[name]
 
-    async def _ask(self, name: str, spec: Message) -> tuple[bool, str]:
-        """Whether the database answers, and what it says."""
+    async def _ask(self, name: str, kind: str, spec: Message) -> tuple[bool, str]:
+        """Whether the database or directory answers, and what it says."""
         try:
             worker = await self._pool.acquire("")
         except WorkerError as error:
@@ -92,8 +96,8 @@ class Connectors:
         end: Message = {"died": f"{name} did not answer within {TEST_SECONDS:.0f} s"}
         try:
             with trio.move_on_after(TEST_SECONDS):
-                options = {"connector": name, "query": "SELECT 1", "params": {}}
-                step = own_step("sql_query", options, {name: {"connector": spec}}, self._home)
+                step_type, options = _ASKING[kind]
+                step = own_step(step_type, {"connector": name, **options}, {name: {"connector": spec}}, self._home)
                 end = await worker.run_step(step, lambda message: None)
         finally:
             with trio.CancelScope(shield=True):

@@ -210,7 +210,8 @@ class StepContext:
 
     `params` holds the job's params, the step's op_kwargs and what was changed for this run, merged. `session_user` is
     who started the run, as in its `triggered_by`. `rolled_back` is for the receipt of a cancel: a step that knows
-    whether its changes are gone sets it.
+    whether its changes are gone sets it. `describe_connector(name, kind)` is for steps that open one themselves: where
+    it leads and its secrets, or a `ConnectorError` if it is of another kind.
     """
 
     run_id: str
@@ -224,6 +225,7 @@ class StepContext:
     canceler: Canceler = field(repr=False)
     emit_progress: Callable[[dict[str, Json]], None] = field(repr=False)
     open_connector: Callable[[str], Database] = field(repr=False)
+    describe_connector: Callable[[str, str], Mapping[str, Any]] = field(repr=False)
     in_thread: Callable[..., Awaitable[Any]] = field(repr=False)
     outputs: dict[str, PreviousStep] = field(default_factory=dict)
     home: str = "."

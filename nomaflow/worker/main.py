@@ -252,19 +252,25 @@ class Worker:
             canceler=canceler,
             emit_progress=lambda progress: self._channel.send({"progress": progress}),
             open_connector=lambda name: self._open(name, spec.get("connectors", {})),
+            describe_connector=lambda name, kind: self._described(name, kind, spec.get("connectors", {})),
             in_thread=in_thread,
             outputs=outputs,
             home=spec["home"],
         )
 
-    def _open(self, name: str, given: dict[str, dict[str, Any]]) -> Database:
+    def _described(self, name: str, kind: str, given: dict[str, dict[str, Any]]) -> dict[str, Any]:
         answer = given.get(name) or self._ask(name)
         if "error" in answer:
             raise ConnectorError(answer["error"])
-        if (kind := answer["connector"].get("kind", "sql")) != "sql":
-            raise ConnectorError(f"{name!r} is a connector of kind {kind}; get_connector opens those of kind sql")
+        connector: dict[str, Any] = answer["connector"]
+        if (actual := connector.get("kind", "sql")) != kind:
+            wanted = "get_connector opens those" if kind == "sql" else "this step needs one"
+            raise ConnectorError(f"{name!r} is a connector of kind {actual}; {wanted} of kind {kind}")
+        return connector
+
+    def _open(self, name: str, given: dict[str, dict[str, Any]]) -> Database:
         databases = importlib.import_module("nomaflow.steps.databases")
-        database: Database = databases.open_database(answer["connector"])
+        database: Database = databases.open_database(self._described(name, "sql", given))
         self._opened.append((name, database))
         database.about_to_commit = self._tell_commit
         if database.server_process is not None:

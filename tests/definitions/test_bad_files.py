@@ -74,7 +74,7 @@ BAD_TEXTS: dict[str, tuple[bytes, str, int | None]] = {
     "a step without its key": (b'\n[[steps]]\nname = "A"\ntype = "shell"\n', "steps.A.argv is required", 2),
     "a step without its type": (
         b'[[steps]]\nname = "A"\n',
-        "steps.A.type is required: one of 'backup', 'call_job', 'http', 'python'",
+        "steps.A.type is required: one of 'backup', 'call_job', 'http', 'ldap_sync', 'python'",
         1,
     ),
     "a callable without its module": (

@@ -78,6 +78,7 @@ def step_context(
         canceler=Canceler(),
         emit_progress=told.add_progress,
         open_connector=open_connector or (lambda name: open_database(given[name])),
+        describe_connector=lambda name, kind: given[name],
         in_thread=_in_thread,
     )
     return ctx, told

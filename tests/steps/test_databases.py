@@ -115,6 +115,18 @@ def test_a_table_is_described_whatever_its_name(opener: Open) -> None:
     assert database.columns(Table(None, "no such table")) == ()
 
 
+def test_looking_at_a_table_is_no_change(opener: Open) -> None:
+    """What a rollback says of the changes holds, however often columns and keys were asked for."""
+    database = opener()
+    heard: list[str] = []
+    database.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    database.about_to_commit = lambda: heard.append("about to commit")
+    assert database.columns(Table(None, "t"))
+    assert database.primary_key(Table(None, "t")) == ("a",)
+    assert database.rollback() is True
+    assert heard == []
+
+
 def test_a_generated_column_is_known(opener: Open) -> None:
     """The database computes it, so nobody writes it."""
     database = opener()

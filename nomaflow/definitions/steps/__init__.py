@@ -10,6 +10,7 @@ from nomaflow.definitions.steps.backup import Backup
 from nomaflow.definitions.steps.call_job import CallJob
 from nomaflow.definitions.steps.common import StepCommon
 from nomaflow.definitions.steps.http import Http
+from nomaflow.definitions.steps.ldap_sync import LdapSync
 from nomaflow.definitions.steps.python import Python
 from nomaflow.definitions.steps.retention import Retention
 from nomaflow.definitions.steps.shell import Shell
@@ -20,6 +21,7 @@ STEP_TYPES: dict[str, type[StepCommon]] = {
     "sql_query": SqlQuery,
     "sql_copy": SqlCopy,
     "http": Http,
+    "ldap_sync": LdapSync,
     "python": Python,
     "shell": Shell,
     "call_job": CallJob,
@@ -27,4 +29,6 @@ STEP_TYPES: dict[str, type[StepCommon]] = {
     "backup": Backup,
 }
 
-Step = Annotated[SqlQuery | SqlCopy | Http | Python | Shell | CallJob | Retention | Backup, Field(discriminator="type")]
+Step = Annotated[
+    SqlQuery | SqlCopy | Http | LdapSync | Python | Shell | CallJob | Retention | Backup, Field(discriminator="type")
+]
