@@ -133,7 +133,8 @@ class Case:
     """One row of the table: a step, what it does when it is asked to stop, and what the receipt then says.
 
     `frozen` names the connectors whose backends stand still from the moment the step is at work; `silent` says that the
-    network to its server swallows everything from then on; `locked` that another connection holds the SQLite file.
+    network to its server swallows everything from then on; `locked` that another connection holds the SQLite file;
+    `stands` that the directory's server stands still.
     """
 
     step_type: str
@@ -145,6 +146,7 @@ class Case:
     frozen: tuple[str, ...] = ()
     silent: bool = False
     locked: bool = False
+    stands: bool = False
     shows: str | None = "at work"
 
     @property
@@ -192,6 +194,21 @@ source = { connector = "pg", table = "endless" }
 target = { connector = "duck", table = "copied" }
 """
 
+
+def _sync(connector: str, target: str) -> str:
+    return f"""type = "ldap_sync"
+connector = "{connector}"
+search_base = "ou=people,dc=example,dc=org"
+search_filter = "(uid=*)"
+target_connector = "{target}"
+target_table = "people"
+mapping = {{ uid = "login", cn = "name" }}
+deletion = "hard"
+page_size = 1
+"""
+
+
+LDAP = "ldap_sync"
 PG, PG_COPY, LITE, DUCK = "sql_query on PostgreSQL", "sql_copy PostgreSQL", "sql_query on SQLite", "sql_query on DuckDB"
 
 CASES = (
@@ -215,6 +232,12 @@ CASES = (
     Case(DUCK, "computes", _query("duck", ENDLESS_DUCKDB), rolled_back=True, shows=ENDLESS_DUCKDB),
     Case(DUCK, "deaf", _query("duck", DEAF_DUCKDB), (SOFT, TERM), rolled_back=True, shows=DEAF_DUCKDB),
     Case(DUCK, "deaf", _query("duck", DEAF_DUCKDB), (SOFT, TERM), rolled_back=True, shows=DEAF_DUCKDB, force=True),
+    Case(LDAP, "reads", _sync("directory", "lite"), rolled_back=True, shows="page 9"),
+    Case(LDAP, "frozen", _sync("directory", "lite"), rolled_back=True, stands=True, shows="page 9"),
+    Case(LDAP, "frozen", _sync("directory", "lite"), rolled_back=True, stands=True, shows="page 9", force=True),
+    Case(LDAP, "frozen, TLS", _sync("directory_tls", "duck"), rolled_back=True, stands=True, shows="page 9"),
+    Case(LDAP, "frozen, into PostgreSQL", _sync("directory", "pg"), rolled_back=True, stands=True, shows="page 9"),
+    Case(LDAP, "silent from the start", _sync("mute_ldap", "lite"), rolled_back=True, shows="▶"),
     Case("python", "cooperative", _python("cooperative")),
     Case("python", "sleeps", _python("sleeping")),
     Case("python", "raises", _python("sore")),

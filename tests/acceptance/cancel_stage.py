@@ -1,5 +1,5 @@
-"""A real engine with a job for each way in which a step can be canceled, a PostgreSQL server that can be frozen,
-and a web service that misbehaves."""
+"""A real engine with a job for each way in which a step can be canceled, servers that can be frozen, and a web service
+that misbehaves."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from nomaflow.worker import process_group
 from tests.acceptance.cancel_cases import CASES, CODE, PG_COPY, Case
+from tests.servers import slapd
 from tests.servers.engine import Child
 from tests.servers.misbehaving import Service, service
 from tests.servers.postgresql import Server
@@ -23,6 +24,8 @@ from tests.servers.proxy import Proxy
 
 WAIT_SECONDS = 20
 GRACE_SECONDS = 1
+PEOPLE = "SELECT count(*) FROM people"
+COLUMNS = "login VARCHAR(80) PRIMARY KEY, name VARCHAR(80)"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,11 @@ class Canceled:
 class Stage:
     """The engine, its home, and the servers."""
 
-    def __init__(self, engine: Child, home: Path, server: Server, proxy: Proxy, web: Service) -> None:
-        self.engine, self.home, self.server, self.proxy, self.web = engine, home, server, proxy, web
+    def __init__(
+        self, engine: Child, home: Path, server: Server, proxy: Proxy, web: Service, directory: slapd.Directory
+    ) -> None:
+        self.engine, self.home, self.server, self.proxy = engine, home, server, proxy
+        self.web, self.directory = web, directory
 
     def cancel(self, case: Case) -> Canceled:
         """Launch the case's job, cancel it when its step is at work, and wait for its end.
@@ -61,6 +67,8 @@ class Stage:
                 os.kill(backends[connector], signal.SIGSTOP)
             if case.silent:
                 held.enter_context(self.proxy.silent())
+            if case.stands:
+                held.enter_context(self.directory.frozen())
             began = time.monotonic()
             self.engine.request("POST", f"/runs/{run_id}/cancel", {"force": case.force})
             run = self.ended(run_id)
@@ -86,6 +94,15 @@ class Stage:
             return run if run["finished_at"] is not None else None
 
         return wait_for(over)
+
+    def people(self) -> list[int]:
+        """How many rows of the directory there are in each database."""
+        import duckdb
+
+        with closing(sqlite3.connect(self.home / "lite.db")) as lite, self.server.connect() as pg:
+            found = [lite.execute(PEOPLE).fetchone()[0], *(pg.execute(PEOPLE.encode()).fetchone() or ())]
+        with duckdb.connect(str(self.home / "duck.db"), read_only=True) as duck:
+            return [*found, *duck.execute(PEOPLE).fetchall()[0]]
 
     def backends(self) -> list[int]:
         """The processes of the server that serve steps."""
@@ -131,10 +148,11 @@ def stage(home: Path, server: Server) -> Iterator[Stage]:
         opened.callback(proxy.close)
         mute = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
         web = opened.enter_context(service())
-        _prepare(home, server, {"pg_proxy": proxy.port, "mute": mute.getsockname()[1]}, web)
+        directory = opened.enter_context(slapd.running(5000))
+        _prepare(home, server, {"pg_proxy": proxy.port, "mute": mute.getsockname()[1]}, web, directory)
         engine = Child(home, "serve")
         opened.callback(engine.stop)
-        yield Stage(engine, home, server, proxy, web)
+        yield Stage(engine, home, server, proxy, web, directory)
 
 
 def wait_for[T](look: Callable[[], T | None]) -> T:
@@ -152,33 +170,46 @@ def is_alive(pid: int) -> bool:
     return bool(process_group.living([pid]))
 
 
-def _prepare(home: Path, server: Server, ports: dict[str, int], web: Service) -> None:
+def _prepare(home: Path, server: Server, ports: dict[str, int], web: Service, directory: slapd.Directory) -> None:
     (home / "jobs").mkdir()
     (home / "secrets").mkdir()
-    password = home / "secrets" / "pg"
-    password.touch(mode=0o600)
-    password.write_text(server.password)
+    for name, secret in (("pg", server.password), ("ldap", slapd.PASSWORD)):
+        password = home / "secrets" / name
+        password.touch(mode=0o600)
+        password.write_text(secret)
     with server.connect() as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'second'").fetchone():
             connection.execute("CREATE DATABASE second")
         connection.execute("DROP TABLE IF EXISTS t")
         connection.execute("CREATE TABLE t (a bigint)")
+        connection.execute(f"CREATE TABLE people ({COLUMNS})".encode())
         connection.execute("CREATE OR REPLACE VIEW endless AS SELECT generate_series(1, 1000000000000) AS a")
     urls = {name: server.url.replace(f":{server.port}/", f":{port}/") for name, port in ports.items()}
     urls |= {"pg": server.url, "pg2": server.url.rpartition("/")[0] + "/second"}
     urls |= {"lite": "sqlite:///lite.db", "duck": "duckdb:///duck.db"}
     with closing(sqlite3.connect(home / "lite.db")) as lite:
         lite.execute("CREATE TABLE t (a INTEGER)")
+        lite.execute(f"CREATE TABLE people ({COLUMNS})")
     import duckdb
 
     with duckdb.connect(str(home / "duck.db")) as duck:
         duck.execute("CREATE TABLE t (a BIGINT)")
+        duck.execute(f"CREATE TABLE people ({COLUMNS})")
     connectors = "".join(
         f'[connectors.{name}]\nkind = "sql"\nurl = "{url}"\n'
         + ('password_file = "secrets/pg"\n' if url.startswith("postgresql") else "")
         for name, url in urls.items()
     )
     connectors += f'[connectors.web]\nkind = "http"\nurl = "{web.url}"\nallow_private = true\n'
+    directories = {
+        "directory": f'url = "{directory.url}"',
+        "directory_tls": f'url = "{directory.tls_url}"\nca_file = "{directory.ca_file}"',
+        "mute_ldap": f'url = "ldap://127.0.0.1:{ports["mute"]}"',
+    }
+    connectors += "".join(
+        f'[connectors.{name}]\nkind = "ldap"\n{text}\nbind_dn = "{slapd.BIND_DN}"\npassword_file = "secrets/ldap"\n'
+        for name, text in directories.items()
+    )
     engine = f"[engine]\ntimezone = 'UTC'\ndrain_seconds = 0.1\ncancel_grace_seconds = {GRACE_SECONDS}\n"
     (home / "nomaflow.toml").write_text(f"{engine}[shell]\nenabled = true\n{connectors}")
     (home / "jobs" / "cases.py").write_text(CODE)

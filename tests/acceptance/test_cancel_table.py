@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nomaflow.worker import process_group
-from tests.acceptance.cancel_cases import CASES, Case
+from tests.acceptance.cancel_cases import CASES, LDAP, Case
 from tests.acceptance.cancel_stage import Stage, is_alive, stage, wait_for
 from tests.servers.engine import engine
 from tests.servers.postgresql import Server
@@ -58,6 +58,8 @@ def test_a_cancel_leaves_nothing_and_says_what_it_did(table: Stage, case: Case) 
     if case.is_on_server:
         with table.server.connect() as look:
             assert look.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    if case.step_type == LDAP:
+        assert table.people() == [0, 0, 0]
 
 
 TIMED = {

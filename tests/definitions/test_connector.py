@@ -12,6 +12,10 @@ from nomaflow.definitions.connector import Connector
 CONNECTOR: TypeAdapter[Any] = TypeAdapter(Connector)
 
 
+LDAP = {"kind": "ldap", "url": "ldap://ldap.example.org"}
+SIGNED = {"bind_dn": "cn=reader", "password_env": "A"}
+
+
 def refusal(**fields: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         CONNECTOR.validate_python(fields)
@@ -103,9 +107,32 @@ def test_a_bad_address_is_refused(kind: str, url: str, message: str) -> None:
             {"kind": "http", "url": "https://x", "auth": {"type": "basic"}},
             "of type basic needs username and password_env",
         ),
+        ({**LDAP, "bind_dn": "cn=x"}, "has bind_dn and no password; name it with password_env or password_file"),
+        (
+            {**LDAP, **SIGNED, "url": "ldaps://x", "start_tls": True},
+            "has start_tls, and ldaps:// begins with TLS anyway",
+        ),
+        ({**LDAP, **SIGNED}, "sends its password unencrypted; write ldaps:// or start_tls = true"),
+        ({**LDAP, "connect_timeout_seconds": 0}, "greater than 0"),
         ({"kind": "smtp"}, "does not match any of the expected tags"),
     ],
 )
 def test_a_bad_field_is_refused(fields: dict[str, Any], message: str) -> None:
     """Two secrets for one, half a sign-in, a password in the file, an unknown kind."""
     assert message in refusal(**{"url": "sqlite:///x.db", **fields})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {**SIGNED, "url": "ldaps://ldap.example.org", "ca_file": "secrets/ca.pem"},
+        {**SIGNED, "start_tls": True},
+        {**SIGNED, "allow_plaintext": True},
+        {**SIGNED, "url": "ldap://localhost:3389"},
+        {**SIGNED, "url": "ldap://[::1]"},
+    ],
+)
+def test_a_directory_is_signed_in_to_safely(fields: dict[str, Any]) -> None:
+    """Over TLS, on this machine, or as somebody has asked for."""
+    assert CONNECTOR.validate_python(LDAP | fields)

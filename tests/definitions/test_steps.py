@@ -16,6 +16,14 @@ COPY = {
     "target": {"connector": "${kw:b}", "table": "t"},
 }
 
+SYNC = {
+    "type": "ldap_sync",
+    "connector": "directory",
+    "search_base": "",
+    "target_connector": "hr",
+    "target_table": "people",
+}
+
 
 def step(**fields: Any) -> StepCommon:
     made: StepCommon = TypeAdapter(Step).validate_python({"name": "one", **fields})
@@ -32,6 +40,7 @@ def step(**fields: Any) -> StepCommon:
         ({"type": "sql_query", "connector": "a", "query": "SELECT 'no end"}, {"a"}),
         ({"type": "sql_query", "connector": "a", "query": "-- now\nSELECT ';'"}, set()),
         ({"type": "sql_query", "connector": "a", "query": "EXPLAIN SELECT 1"}, set()),
+        (SYNC, {"hr"}),
         ({"type": "python", "callable": "code:main"}, set()),
         ({"type": "shell", "argv": ["true"]}, set()),
     ],
@@ -46,6 +55,7 @@ def test_a_step_names_the_connectors_that_it_may_change(fields: dict[str, Any], 
     [
         ("sql_query", {"is_transactional"}),
         ("sql_copy", {"is_transactional"}),
+        ("ldap_sync", {"is_transactional"}),
         ("python", {"runs_code", "starts_processes"}),
         ("shell", {"starts_processes"}),
         ("retention", {"runs_in_engine", "is_housekeeping"}),

@@ -135,7 +135,7 @@ def test_too_many_gone_entries_change_nothing(bench: Bench, directory: Directory
     sync(bench, directory)
     directory.apply("\n".join(gone_of(f"user{number:04}") for number in range(1, 7)))
     directory.apply(f"dn: uid=user0007,{PEOPLE}\nchangetype: modify\nreplace: cn\ncn: Ana\n")
-    with pytest.raises(DeletionGuardError, match="6 of the 50 rows of .* have no entry any more") as refused:
+    with pytest.raises(DeletionGuardError, match=r"6 of the 50 rows of .* have no entry any more") as refused:
         sync(bench, directory, deletion="hard")
     assert not verdict(refused.value).may_retry
     assert bench.ctx.rolled_back is True
@@ -283,7 +283,7 @@ def test_rows_with_the_same_key_are_told(lite: Bench, people: Directory) -> None
         "CREATE TABLE twice (login TEXT, mail TEXT)",
         "INSERT INTO twice VALUES ('user0001', 'x'), ('user0001', 'y')",
     )
-    with pytest.raises(SyncError, match="50 entries have 51 rows in .* now"):
+    with pytest.raises(SyncError, match=r"50 entries have 51 rows in .* now"):
         sync(lite, people, target_table="twice", key=["login"], mapping={"uid": "login", "mail": "mail"})
     assert lite.sql("db", "SELECT count(*) FROM twice") == [(2,)]
 
