@@ -183,12 +183,13 @@ def test_a_missing_package_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_settings_name_every_connector_of_the_sample() -> None:
-    """nomaflow.toml is valid, and its databases all lie under .nomaflow/sample/."""
+    """nomaflow.toml is valid, and its databases all lie under .nomaflow/sample/; the directory is an example's."""
     read = settings()
     assert read.sample.enabled
     assert read.sample.first_run == "flights-daily-sync"
-    databases = {"flights-source", "flights", "jde", "nomajde", "nomasx1", "nomasx1-sandbox", "issues"}
-    assert set(read.connectors) == {*databases, "tracker"}
+    databases = {"flights-source", "flights", "jde", "nomajde", "nomasx1", "nomasx1-sandbox", "issues", "people"}
+    assert set(read.connectors) == {*databases, "tracker", "directory"}
+    assert read.connectors["directory"].url == "ldaps://ldap.example.org"
     for connector in (read.connectors[name] for name in databases):
         assert isinstance(connector, SqlConnector)
         assert connector.url.startswith(f"{connector.backend}:///.nomaflow/sample/")

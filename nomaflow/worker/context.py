@@ -196,6 +196,11 @@ def unheard() -> None:
     """Nobody wants to know."""
 
 
+def undescribed(name: str, kind: str) -> Mapping[str, Any]:
+    """Nobody knows where it leads."""
+    raise ConnectorError(f"The connector {name!r} cannot be opened here")
+
+
 @dataclass(frozen=True)
 class PreviousStep:
     """An earlier step of the same run."""
@@ -225,8 +230,8 @@ class StepContext:
     canceler: Canceler = field(repr=False)
     emit_progress: Callable[[dict[str, Json]], None] = field(repr=False)
     open_connector: Callable[[str], Database] = field(repr=False)
-    describe_connector: Callable[[str, str], Mapping[str, Any]] = field(repr=False)
     in_thread: Callable[..., Awaitable[Any]] = field(repr=False)
+    describe_connector: Callable[[str, str], Mapping[str, Any]] = field(default=undescribed, repr=False)
     outputs: dict[str, PreviousStep] = field(default_factory=dict)
     home: str = "."
     rolled_back: bool | None = None

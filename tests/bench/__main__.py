@@ -13,7 +13,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import calendar, copy_ratio, fires, history, memory, old_home, outage, pages, restart, runs, upkeep
+from tests.bench import (
+    calendar,
+    copy_ratio,
+    directory,
+    fires,
+    history,
+    memory,
+    old_home,
+    outage,
+    pages,
+    restart,
+    runs,
+    upkeep,
+)
+from tests.servers import slapd
 from tests.servers.engine import ChildFailedError
 from tests.servers.postgresql import NotInstalledError
 
@@ -123,6 +137,17 @@ def back_after_a_month() -> Iterator[Row]:
     yield "the longest wait for /healthz meanwhile", f"{back.longest_answer_seconds:.2f} s", ""
 
 
+def directories() -> Iterator[Row]:
+    try:
+        for one in directory.synchronized():
+            what = f"{directory.ENTRIES:,} entries of a directory into {one.backend}"
+            yield f"{what}, empty", f"{one.first_seconds:.2f} s", ""
+            yield f"{what}, nothing changed", f"{one.again_seconds:.2f} s", ""
+            yield f"{what}, a statement for each", f"{one.query_seconds:.2f} s", ""
+    except (NotInstalledError, slapd.NotInstalledError) as error:
+        yield "ldap", f"not measured: {error}", ""
+
+
 FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "latency": latency,
     "throughput": throughput,
@@ -138,6 +163,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "calendar": schedules,
     "outage": back_after_a_month,
     "copy": copy_ratio.figures,
+    "ldap": directories,
 }
 
 
