@@ -10,6 +10,7 @@ from typing import Any
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILTER_SPECIAL = re.compile(r"[\x00()*\\\x80-\x9f]")
 _DN_SPECIAL = re.compile(r'[\x00,+"\\<>;=]')
+_SPACES = re.compile(r"\s*")
 _ITEM = re.compile(r"[A-Za-z0-9.;:_-]+\s*(=|~=|>=|<=|:=)[^()]*", re.DOTALL)
 
 
@@ -92,32 +93,33 @@ def _as_octets(match: re.Match[str]) -> str:
 def _end_of_filter(text: str, start: int) -> int:
     """Where the filter that begins at `start` ends."""
     # By hand and not by recursion: filters are nested deeper than Python likes.
-    begin = len(text) - len(text[start:].lstrip())
-    depth, position, wanted = 0, begin, True
+    depth, position, wanted = 0, _after_spaces(text, start), True
     while position < len(text):
         letter = text[position]
-        if letter.isspace():
-            position += 1
-        elif letter == "(":
+        if letter == "(":
             if not wanted:
                 raise LdapTextError("has a parenthesis where none can be")
-            depth, position = depth + 1, position + 1
-            rest = text[position:].lstrip()
-            position = len(text) - len(rest)
-            if rest[:1] in ("&", "|", "!"):
-                position += 1
+            depth, position = depth + 1, _after_spaces(text, position + 1)
+            if text[position : position + 1] in ("&", "|", "!"):
+                position = _after_spaces(text, position + 1)
                 continue
             item = _ITEM.match(text, position)
             if item is None:
                 raise LdapTextError(f"has no condition such as (uid=ana) at {text[position - 1 :][:40]!r}")
             position, wanted = item.end(), False
         elif letter == ")" and depth:
-            depth, position, wanted = depth - 1, position + 1, True
+            depth, position, wanted = depth - 1, _after_spaces(text, position + 1), True
             if depth == 0:
                 return position
         else:
             raise LdapTextError(f"has {letter!r} where a parenthesis must be; write for example (uid=ana)")
     raise LdapTextError("has a parenthesis that is not closed" if depth else "must begin with a parenthesis")
+
+
+def _after_spaces(text: str, position: int) -> int:
+    match = _SPACES.match(text, position)
+    assert match is not None
+    return match.end()
 
 
 def _split(text: str, separators: str) -> list[str]:
@@ -145,7 +147,9 @@ def _attribute(text: str) -> tuple[str, str]:
 
 def _unescaped(value: str) -> str:
     """What the text of a value means; a space that is escaped stays one."""
-    value = re.sub(r"(?<!\\)((?:\\\\)*)\s+$", r"\1", value.lstrip())
+    bare = value.strip()
+    escapes = len(bare) - len(bare.rstrip("\\"))
+    value = f"{bare} " if escapes % 2 else bare
     if value.startswith("#"):
         return value
     if len(value) > 1 and value[0] == value[-1] == '"':

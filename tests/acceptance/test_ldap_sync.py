@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ base_seconds = 0
 class Home:
     """The engine, the directories and the databases of its home."""
 
-    def __init__(self, engine: Child, home: Path, directory: Directory) -> None:
-        self.engine, self.home, self.directory = engine, home, directory
+    def __init__(self, engine: Child, home: Path, directory: Directory, doomed: Directory) -> None:
+        self.engine, self.home, self.directory, self.doomed = engine, home, directory, doomed
 
     def run(self, job: str, **launch: Any) -> dict[str, Any]:
         """Launch and wait for the end."""
@@ -68,6 +68,19 @@ class Home:
         lines = self.engine.request("GET", f"/runs/{run['id']}/logs?limit=500")["lines"]
         return [line["text"] for line in lines]
 
+    def run_until(self, job: str, line: str, act: Callable[[], object]) -> dict[str, Any]:
+        """Launch, call `act` when its log has a line that begins so, and wait for the end."""
+        run: dict[str, Any] = self.engine.request("POST", f"/jobs/{job}/runs", {})
+        wait_for(lambda: any(text.startswith(line) for text in self.log(run)))
+        act()
+        return wait_for(lambda: (found := self.engine.request("GET", f"/runs/{run['id']}"))["finished_at"] and found)
+
+    def people(self) -> tuple[int, int]:
+        """How many people are in SQLite's table, and how many of them are marked."""
+        with closing(sqlite3.connect(self.home / "lite.db")) as lite:
+            found: tuple[int, int] = lite.execute("SELECT count(*), count(gone_at) FROM people").fetchone()
+            return found
+
     def test(self, connector: str) -> dict[str, Any]:
         """What the test of a connector says."""
         found: dict[str, Any] = self.engine.request("POST", f"/connectors/{connector}/test", {})
@@ -78,16 +91,21 @@ class Home:
 def home(tmp_path_factory: pytest.TempPathFactory, postgresql: Server) -> Iterator[Home]:
     """One engine with a job into each database; tests change the directory one after another."""
     folder = tmp_path_factory.mktemp("home")
-    with slapd.running(PEOPLE) as directory, postgresql.new_database() as server:
-        _prepare(folder, directory, server)
+    with (
+        slapd.running(PEOPLE) as directory,
+        slapd.running(50, sizelimit=10, limits="size.soft=10 size.hard=10") as limited,
+        slapd.running(PEOPLE) as doomed,
+        postgresql.new_database() as server,
+    ):
+        _prepare(folder, directory, limited, doomed, server)
         engine = Child(folder, "serve")
         try:
-            yield Home(engine, folder, directory)
+            yield Home(engine, folder, directory, doomed)
         finally:
             engine.stop()
 
 
-def _prepare(home: Path, directory: Directory, server: Server) -> None:
+def _prepare(home: Path, directory: Directory, limited: Directory, doomed: Directory, server: Server) -> None:
     (home / "jobs").mkdir()
     (home / "secrets").mkdir()
     for name, secret in (("ldap", slapd.PASSWORD), ("wrong", "not-the-password"), ("pg", server.password)):
@@ -114,6 +132,8 @@ def _prepare(home: Path, directory: Directory, server: Server) -> None:
         "wrong-password": f'{ldap}password_file = "secrets/wrong"\nurl = "{directory.url}"',
         "no-secret": f'{ldap}password_file = "secrets/gone"\nurl = "{directory.url}"',
         "nobody": f'{ldap}{right}\nurl = "ldap://127.0.0.1:1"',
+        "limited": f'{ldap}{right}\nurl = "{limited.url}"',
+        "doomed": f'{ldap}{right}\nurl = "{doomed.url}"',
         "no-name": f'{ldap}{right}\nurl = "ldaps://nowhere.invalid"',
     }
     settings = "".join(f"[connectors.{name}]\n{text}\n" for name, text in connectors.items())
@@ -125,10 +145,13 @@ def _prepare(home: Path, directory: Directory, server: Server) -> None:
         "wrong-password": ("wrong-password", "lite", ""),
         "nobody": ("nobody", "lite", ""),
         "part": ("directory", "lite", "user0"),
+        "limited": ("limited", "lite", ""),
     }
     for job, (connector, target, prefix) in jobs.items():
         step = STEP.format(connector=connector, target=target, prefix=prefix)
         (home / "jobs" / f"{job}.toml").write_text(HEAD + step)
+    step = STEP.format(connector="doomed", target="lite", prefix="")
+    (home / "jobs" / "doomed.toml").write_text(f"{HEAD}{step}page_size = 1\n")
 
 
 def output_of(run: dict[str, Any]) -> dict[str, Any]:
@@ -166,8 +189,7 @@ def test_the_guard_stops_a_run_and_a_launch_may_lift_it(home: Home) -> None:
     assert (run["state"], step["attempt"], step["error"]["type"]) == ("FAILED", 1, "DeletionGuardError")
     assert "201 of the 1200 rows of lite.people have no entry any more" in step["error"]["message"]
     assert any("not tried again: somebody has to look whether the answer is right" in line for line in home.log(run))
-    with closing(sqlite3.connect(home.home / "lite.db")) as lite:
-        assert lite.execute("SELECT count(*) FROM people WHERE gone").fetchone() == (0,)
+    assert home.people() == (PEOPLE, 0)
     still = home.run("part", params={"max_deletions": 1000})
     assert "max_deletion_percent" in still["steps"][0]["error"]["message"]
 
@@ -178,6 +200,21 @@ def test_a_value_of_a_launch_is_no_syntax(home: Home) -> None:
     assert step["state"] == "FAILED"
     assert "searching ou=people\\2cdc\\3dexample\\2cdc\\3dorg,dc=example,dc=org" in step["error"]["message"]
     assert "noSuchObject" in step["error"]["message"]
+
+
+def test_a_part_of_the_answer_changes_nothing(home: Home) -> None:
+    """A limit of the server is there the next time too; a server that dies between two pages may come back."""
+    output_of(home.run("into-lite"))
+    run = home.run("limited")
+    (step,) = run["steps"]
+    assert (run["state"], step["attempt"]) == ("FAILED", 1)
+    assert "sizeLimitExceeded" in step["error"]["message"]
+    run = home.run_until("doomed", "page 9", home.doomed.process.kill)
+    (step,) = run["steps"]
+    assert (run["state"], step["attempt"]) == ("FAILED", 2)
+    assert "was lost" in step["attempts"][0]["error"]["message"]
+    assert "nobody listens" in step["error"]["message"]
+    assert home.people() == (PEOPLE, 0)
 
 
 @pytest.mark.parametrize(

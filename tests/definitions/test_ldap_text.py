@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from nomaflow.definitions.ldap_text import (
@@ -140,6 +142,17 @@ def test_one_name_in_two_spellings_is_one_name(one: str, other: str) -> None:
 def test_two_names_are_two_names(one: str, other: str) -> None:
     """What is escaped is not what separates."""
     assert normalized_dn(one) != normalized_dn(other)
+
+
+def test_long_text_takes_no_long_time() -> None:
+    """What a server or a person sends is read in one pass."""
+    begun = time.process_time()
+    for name in ("cn=a" + " " * 60_000 + "b", "cn=" + "\\" * 60_001, "cn=" + '"' * 60_000, "a+" * 30_000):
+        normalized_dn(name)
+    check_filter("(&" + "(a=b) " * 10_000 + ")")
+    with pytest.raises(LdapTextError):
+        check_filter("(a" + ":" * 60_000)
+    assert time.process_time() - begun < 5
 
 
 def test_a_normalized_name_is_normal() -> None:

@@ -144,14 +144,14 @@ def test_too_many_gone_entries_change_nothing(bench: Bench, directory: Directory
     assert counts(sync(bench, directory, deletion="hard", max_deletion_percent=12)) == (44, 0, 1, 43, 6)
 
 
-def test_an_empty_answer_deletes_nothing(lite: Bench, people: Directory) -> None:
+def test_an_empty_answer_deletes_nothing(bench: Bench, people: Directory) -> None:
     """Whatever the limits; an empty table stays empty without a word."""
     nobody = {"search_filter": "(uid=nobody)", "deletion": "hard", "max_deletions": 100, "max_deletion_percent": 100}
-    assert counts(sync(lite, people, **nobody)) == (0, 0, 0, 0, 0)
-    sync(lite, people)
+    assert counts(sync(bench, people, **nobody)) == (0, 0, 0, 0, 0)
+    sync(bench, people)
     with pytest.raises(DeletionGuardError, match="gave no entry at all"):
-        sync(lite, people, **nobody)
-    assert lite.sql("db", "SELECT count(*) FROM people") == [(50,)]
+        sync(bench, people, **nobody)
+    assert bench.sql("db", "SELECT count(*) FROM people") == [(50,)]
 
 
 def test_a_foreign_key_that_cascades_forbids_to_delete(tmp_path: Path, people: Directory, pg: Server) -> None:

@@ -139,7 +139,7 @@ class Directory:
                     return
                 empty = 0 if entries else empty + 1
                 if empty > MAX_EMPTY_PAGES:
-                    raise DirectoryError(f"gave {empty} pages without an entry one after another")
+                    raise DirectoryError(f"the server gave {empty} pages without an entry one after another")
 
     def answers(self) -> None:
         """Ask for the entry that every directory has.
@@ -253,8 +253,6 @@ class Directory:
         try:
             yield
         except DirectoryError as error:
-            if error.args[0].startswith("The directory"):
-                raise
             raise DirectoryError(f"The directory {self.name!r}: {error}", error.lasting) from error
         except LDAPInvalidFilterError as error:
             raise DirectoryError(

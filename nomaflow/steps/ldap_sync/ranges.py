@@ -37,7 +37,7 @@ def complete(dn: str, attributes: RawAttributes, ask: Callable[[str, str], RawAt
             given = ask(dn, f"{name};range={first}-*")
             nexts = [(match, more) for one, more in given.items() if (match := _RANGE.fullmatch(one))]
             if len(nexts) != 1 or int(nexts[0][0]["first"]) != first:
-                raise DirectoryError(f"The directory stopped in the middle of {name} of {dn!r}, after {first} values")
+                raise DirectoryError(f"the server stopped in the middle of {name} of {dn!r}, after {first} values")
             part, more = nexts[0]
             found.extend(more)
     return whole
