@@ -55,6 +55,8 @@ def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
         ({**QUERY, "key": ["uid"]}, "has key, which is for target_table"),
         ({**QUERY, "deletion": "hard"}, "has deletion, which needs target_table"),
         ({"target_query": "SELECT 1; SELECT 2"}, "more than one statement"),
+        ({"target_query": "COMMIT"}, "has a target_query (COMMIT) that ends the step's one transaction"),
+        ({"target_query": "VACUUM"}, "has a target_query (VACUUM) that ends the step's one transaction"),
         ({"target_query": "DELETE FROM p"}, "has a target_query without parameters; write :uid"),
         ({**TABLE, "deletion": "soft"}, "needs flag_column for deletion = soft"),
         ({**TABLE, "flag_column": "gone"}, "needs flag_column for deletion = soft, and for nothing else"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -120,6 +121,31 @@ def test_a_certificate_for_another_name_is_refused() -> None:
                 DirectoryError, match=r"is for another name .*; use one of its names in the connector's url"
             ):
                 ask(other.connector(**changes, ca_file=ca_file))
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 100, b"0\x05\x02\x01\x01a\x00", b""])
+def test_a_server_that_speaks_something_else_is_told(said: bytes) -> None:
+    """Whatever its first words are taken for."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = server.getsockname()[1]
+        connector = {
+            "name": "directory",
+            "kind": "ldap",
+            "url": f"ldap://127.0.0.1:{port}",
+            "receive_timeout_seconds": 1,
+        }
+        with pytest.raises(DirectoryError, match=r"^The directory 'directory': .*127\.0\.0\.1:\d+"):
+            ask(connector)
+        thread.join()
 
 
 def test_a_server_that_says_nothing_is_given_up(lite: Bench, people: Directory) -> None:

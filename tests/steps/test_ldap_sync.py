@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,8 +189,10 @@ def test_a_query_is_run_for_each_entry(bench: Bench, directory: Directory) -> No
 
 def test_a_query_that_fails_leaves_nothing(lite: Bench, people: Directory) -> None:
     """All entries are one transaction."""
-    with pytest.raises(Exception, match="UNIQUE"):
-        sync(lite, people, target_query="INSERT INTO people (login) VALUES (substr(:uid, 1, 7))")
+    told = Told()
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        sync(lite, people, told=told, target_query="INSERT INTO people (login) VALUES (substr(:uid, 1, 7))")
+    assert told.line("the statement failed for the entry 'uid=user0002,ou=people")
     assert lite.sql("db", "SELECT count(*) FROM people") == [(0,)]
 
 
@@ -262,6 +265,12 @@ def test_the_search_is_what_it_says(lite: Bench, people: Directory, options: dic
             "uid of the entry 'uid=user0001,.*' holds text that is no whole number",
         ),
         ({"mapping": {"mail": "mail"}}, "No attribute goes into 'login', which is in the key"),
+        ({"attributes": ["LOGIN", "uid"], "mapping": {"uid": "login"}}, "schema has no attribute 'LOGIN'"),
+        ({"attributes": ["mail"], "mapping": {"uid": "login", "cn": "mail"}}, "Two attributes go into 'mail' of"),
+        (
+            {**soft(), "flagged_at_column": "number", "mapping": {"uid": "login"}},
+            "flagged_at_column 'number' of db.people is INTEGER; it must be for a date and time",
+        ),
         (
             {**soft(), "flag_column": "dn", "mapping": {"uid": "login"}},
             "flag_column 'dn' of db.people is TEXT; it must be",

@@ -21,6 +21,9 @@ ParamRef = Annotated[
 ]
 
 
+_TRANSACTION_CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"})
+
+
 def _filter(text: str) -> str:
     try:
         check_filter(text)
@@ -93,6 +96,8 @@ class LdapSync(StepCommon):
             statement = one_statement(self.target_query)
         except StatementError as error:
             raise ValueError(f"has a target_query that cannot be run: {error}") from None
+        if statement.outside_transaction or statement.verb in _TRANSACTION_CONTROL:
+            raise ValueError(f"has a target_query ({statement.verb}) that ends the step's one transaction")
         if not statement.names:
             raise ValueError("has a target_query without parameters; write :uid for the attribute uid")
         return self

@@ -258,13 +258,16 @@ class Directory:
             raise DirectoryError(
                 f"The directory {self.name!r}: search_filter: {error}", "a filter stays as it is"
             ) from error
-        except (LDAPException, OSError) as error:
+        except Exception as error:
             raise DirectoryError(f"The directory {self.name!r}: {self._lost(error)}") from error
 
     def _lost(self, error: Exception) -> str:
         if isinstance(error, TimeoutError) or "timed out" in str(error):
             return f"{self._address} did not answer within {self._receive_seconds:g} s"
-        return f"the connection to {self._address} was lost: {error}"
+        if isinstance(error, LDAPException | OSError):
+            return f"the connection to {self._address} was lost: {error}"
+        # The library meets what is no LDAP with whatever its decoder stumbles over.
+        return f"{self._address} gave what cannot be read as LDAP; check the port in the connector's url"
 
 
 def _shut(opened: socket.socket) -> None:

@@ -37,10 +37,15 @@ def run_query(reading: Reading, database: TableDatabase, query: str) -> Ran:
     """
     names = [field.column for field in reading.fields]
     fetched = upserted = unchanged = 0
-    with closing(reading.rows(lambda entry, values: tuple(values))) as batches:
+    with closing(reading.rows(lambda entry, values: (entry.dn, *values))) as batches:
         for rows in batches:
-            for row in rows:
-                changed = database.execute(query, dict(zip(names, row, strict=True)))
+            for dn, *values in rows:
+                try:
+                    changed = database.execute(query, dict(zip(names, values, strict=True)))
+                except Exception:
+                    # The database's own words do not say which entry it was.
+                    reading.ctx.log.error("the statement failed for the entry %r", dn)
+                    raise
                 fetched += 1
                 upserted += changed
                 unchanged += changed == 0

@@ -65,16 +65,18 @@ class IntoTable:
             SyncError: the step's columns and the table's do not fit.
         """
         self._database, self._table, self._columns = database, table, columns
-        self._deletion, self._now = deletion, now
-        self._place = columns.place
+        self._deletion, self._place = deletion, columns.place
         fields = [self._placed(field) for field in reading.fields]
         self._reading = reading.of(fields)
         marks = [name for name in (deletion.flag_column, deletion.flagged_at_column) if name]
         marks = [columns.find(name).name for name in marks]
         self._names = [field.column for field in fields] + marks
+        if twice := [name for name in self._names if self._names.count(name) > 1]:
+            raise SyncError(f"Two attributes go into {twice[0]!r} of {self._place}; take one out of the step")
         self._marked = [False, None][: len(marks)]
         self._key = columns.key(wanted_key, self._names)
         self._flag = columns.flag(marks[0]) if marks else ("", "")
+        self._flagged_at = self._moment(marks[1], now) if len(marks) > 1 else None
         if deletion.mode == "hard" and (tables := database.cascades(table)):
             raise SyncError(
                 f"Deleting rows of {self._place} would change rows of {', '.join(tables)}, whose foreign keys cascade; "
@@ -108,6 +110,15 @@ class IntoTable:
         return Field(
             field.attribute, column.name, field.as_json or self._columns.holds_json(column.name), field.is_asked
         )
+
+    def _moment(self, name: str, moment: dt.datetime) -> Any:
+        """The moment in the form of the column."""
+        try:
+            return self._columns.writer(name)(moment)
+        except Misfit:
+            declared = self._columns.find(name).declared
+            told = f"flagged_at_column {name!r} of {self._place} is {declared}; it must be for a date and time"
+            raise SyncError(told) from None
 
     def _load(self, waiting: Table) -> int:
         """Put the rows where they wait; how many there are."""
@@ -220,7 +231,7 @@ class IntoTable:
         if self._deletion.flagged_at_column:
             name = self._columns.find(self._deletion.flagged_at_column).name
             changes.append(f"{quoted(name)} = :flagged_at")
-            params["flagged_at"] = self._columns.writer(name)(self._now)
+            params["flagged_at"] = self._flagged_at
         return self._database.execute(f"UPDATE {self._table.quoted} AS t SET {', '.join(changes)} {where}", params)
 
     def _check_rows(self, waiting: Table, fetched: int) -> None:
