@@ -83,7 +83,7 @@ class Home:
 
     def test(self, connector: str) -> dict[str, Any]:
         """What the test of a connector says."""
-        found: dict[str, Any] = self.engine.request("POST", f"/connectors/{connector}/test", {})
+        found: dict[str, Any] = self.engine.request("POST", f"/connectors/{connector}/test")
         return found
 
 
