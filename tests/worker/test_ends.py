@@ -414,16 +414,6 @@ async def test_rows_are_streamed_and_transactions_are_awaited(code: Code, flavou
     assert end["done"]["output"] == {"sizes": [1000, 1000, 400], "first": 1, "left": 10}
 
 
-async def test_a_connector_of_another_kind_is_no_database(code: Code) -> None:
-    """A parameter may name any connector; the step's error says what is wrong with it."""
-    code.write('def main(ctx): ctx.get_connector("db").sync.execute("SELECT 1")')
-    step = code.step() | {"connectors": {"db": {"connector": {"name": "db", "kind": "ldap", "url": "ldap://x"}}}}
-    async with worker_at(code.home) as worker:
-        failed = (await run(worker, step)).end["failed"]
-    assert failed["message"] == "'db' is a connector of kind ldap; one of kind sql is needed here"
-    assert failed["retry"] is False
-
-
 async def test_what_is_made_to_last_is_told_before(code: Code) -> None:
     """Once a step: after a kill one then knows whether everything is undone."""
     code.write("""

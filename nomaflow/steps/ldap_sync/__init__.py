@@ -22,7 +22,8 @@ from nomaflow.steps.ldap_sync.into_query import fields_of_query, run_query
 from nomaflow.steps.ldap_sync.into_table import Deletion, IntoTable
 from nomaflow.steps.ldap_sync.mapping import DN, NORMALIZED_DN, Field, fields_of, requested
 from nomaflow.steps.ldap_sync.reading import Reading
-from nomaflow.worker.context import StepCanceled, StepContext, dropped, first_line
+from nomaflow.worker.connector import dropped, first_line
+from nomaflow.worker.context import StepCanceled, StepContext
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
