@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nomaflow.steps.databases.tables import Column, Table, TableDatabase, quoted
 from nomaflow.steps.ldap_sync.errors import SyncError
+from nomaflow.steps.sql_copy.errors import Misfit
 from nomaflow.steps.sql_copy.types import INT_BITS, ColumnType, Kind, parsed
-from nomaflow.steps.sql_copy.values import Misfit, conversion
+from nomaflow.steps.sql_copy.values import Ends, conversion
+from nomaflow.worker.context import Row
 
 _WITHOUT_EQUALITY = frozenset({Kind.JSON, Kind.OTHER})
 """Kinds that some database cannot compare; their texts are."""
@@ -92,11 +94,23 @@ class Columns:
             return "TRUE", "FALSE"
         raise SyncError(f"flag_column {name!r} of {self.place} is {column.declared}; it must be boolean or integer")
 
+    def _ends(self, name: str) -> Ends:
+        declared = self.find(name).declared
+        return Ends(name, "ldap", ColumnType(Kind.OTHER), self.backend, parsed(self.backend, declared), declared)
+
+    def batches(self, names: Sequence[str], rows: Iterable[list[Row]]) -> Iterator[Any]:
+        """The rows as the database takes them, where it takes columns."""
+        from nomaflow.steps.sql_copy import columnar
+
+        plans, first_row = [columnar.planned(self._ends(name)) for name in names], 1
+        for some in rows:
+            yield columnar.from_rows(some, plans, first_row)
+            first_row += len(some)
+
     def writer(self, name: str) -> Callable[[Any], Any]:
         """What makes a value of the column of one that the directory gave; raises `Misfit` where it cannot."""
         declared = self.find(name).declared
-        target = parsed(self.backend, declared)
-        convert = conversion(name, "ldap", ColumnType(Kind.OTHER), self.backend, target, declared).convert
+        convert = conversion(self._ends(name)).convert
 
         def write(value: Any) -> Any:
             try:
@@ -110,6 +124,6 @@ class Columns:
 
 
 as_text: Callable[[Any], Any] = conversion(
-    "", "ldap", ColumnType(Kind.OTHER), "postgresql", ColumnType(Kind.TEXT), "text"
+    Ends("", "ldap", ColumnType(Kind.OTHER), "postgresql", ColumnType(Kind.TEXT), "text")
 ).convert
 """A value as text, in the notation that it has in a column of texts."""

@@ -20,8 +20,8 @@ from nomaflow.steps.ldap_sync.errors import SyncError
 from nomaflow.steps.ldap_sync.guard import Guard
 from nomaflow.steps.ldap_sync.mapping import DN, Entry, Field
 from nomaflow.steps.ldap_sync.reading import Reading, some
+from nomaflow.steps.sql_copy.errors import Misfit
 from nomaflow.steps.sql_copy.merge import overriding, stash
-from nomaflow.steps.sql_copy.values import Misfit
 from nomaflow.worker.context import Row
 
 
@@ -134,7 +134,8 @@ class IntoTable:
             keys.add(tuple(row[index] for index in at_key), entry.dn)
             return row
 
-        with closing(self._reading.rows(finished)) as batches:
+        with closing(self._reading.rows(finished)) as rows:
+            batches = self._columns.batches(self._names, rows) if self._database.takes_columns else rows
             written = self._database.write(waiting, self._names, batches)
         keys.check()
         if fetched != written:
