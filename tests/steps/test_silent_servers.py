@@ -45,10 +45,14 @@ def backends(server: Server) -> list[tuple[int, str]]:
         return found
 
 
-def until_busy(server: Server) -> int:
-    while not (found := [pid for pid, state in backends(server) if state == "active"]):
-        time.sleep(0.01)
-    return found[0]
+def until_busy(server: Server) -> None:
+    """Return when `BUSY` is at work; what opens a connection is a statement, too."""
+    with server.connect() as look:
+        sleeping = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+        while look.execute(sleeping).fetchone() is None:
+            # Else the transaction goes on seeing what it saw.
+            look.rollback()
+            time.sleep(0.01)
 
 
 def until_row(server: Server) -> None:
