@@ -35,7 +35,7 @@ lint: install ## Check format, style, types and the direction of imports
 	$(BIN)/lint-imports
 
 lock: install ## Resolve the dependencies of pyproject.toml into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra sample --extra test --universal --python-version 3.12 \
+	$(BIN)/uv pip compile pyproject.toml --extra mssql --extra mysql --extra oracle --extra sample --extra test --universal --python-version 3.12 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet $(ARGS) --output-file requirements.lock
 
 system-packages:

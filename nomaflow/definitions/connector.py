@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -11,8 +12,21 @@ from nomaflow.definitions import database_url
 from nomaflow.definitions.problems import near_miss
 from nomaflow.definitions.record import Number, Record, Text, spelled
 
-BACKENDS = ("sqlite", "duckdb", "postgresql")
-"""The databases that SQL steps can talk to; what stands before `+` or `://` in the URL."""
+DRIVERS = {
+    "sqlite": ("pysqlite",),
+    "duckdb": (),
+    "postgresql": ("psycopg",),
+    "mysql": ("pymysql",),
+    "mariadb": ("pymysql",),
+    "oracle": ("oracledb",),
+    "mssql": ("pyodbc",),
+}
+"""The databases that SQL steps can talk to, and the drivers that a URL may name behind a `+`."""
+
+BACKENDS = tuple(DRIVERS)
+
+_NAMES_A_PASSWORD = re.compile("password|passwd|pwd", re.IGNORECASE)
+"""In what the drivers call it when it stands behind the `?`."""
 
 
 def _check_sql_url(url: str) -> str:
@@ -21,7 +35,11 @@ def _check_sql_url(url: str) -> str:
         known = ", ".join(BACKENDS)
         hint = near_miss(parsed.backend, BACKENDS)
         raise ValueError(f"names an unknown database {parsed.backend!r}; known: {known}{hint}")
-    if parsed.password is not None or any("password" in key.lower() for key in parsed.query):
+    driver = url.partition("://")[0].partition("+")[2]
+    if driver and driver not in DRIVERS[parsed.backend]:
+        known = " or ".join(f"{parsed.backend}+{one}://" for one in DRIVERS[parsed.backend]) or f"{parsed.backend}://"
+        raise ValueError(f"names a driver that is not used here, {driver!r}; write {known}")
+    if parsed.password is not None or any(_NAMES_A_PASSWORD.search(key) for key in parsed.query):
         raise ValueError("must not hold a password; name it with password_env or password_file")
     return url
 
@@ -77,7 +95,7 @@ class SqlConnector(_WithPassword):
 
     @property
     def backend(self) -> str:
-        """`sqlite`, `duckdb` or `postgresql`."""
+        """One of `BACKENDS`."""
         return database_url.parse(self.url).backend
 
 

@@ -8,14 +8,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-_TOKEN = re.compile(
-    r"""
+_TEXTS = r"""
       (?P<line_comment> --[^\n]* )
-    | (?P<block_comment> /\* )
     | (?P<escaped> [eE]'(?:[^'\\]|\\.|'')*' )
     | (?P<quoted> '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` )
-    | (?P<open_quote> ['"`] )
     | (?P<dollar> \$(?:[^\W\d]\w*)?\$ )
+"""
+
+# MySQL: a backslash escapes in every text, `#` begins a comment, and `--` does so with a blank behind it only.
+_TEXTS_OF_MYSQL = r"""
+      (?P<line_comment> (?: --(?=\s|\Z) | \# )[^\n]* )
+    | (?P<minus> -- )
+    | (?P<quoted> '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `(?:[^`]|``)*` )
+"""
+
+_REST = r"""
+    | (?P<block_comment> /\* )
+    | (?P<open_quote> ['"`] )
     | (?P<colons> :: | := )
     | (?P<bind> :(?P<name>[A-Za-z_][A-Za-z0-9_]*) )
     | (?P<word> [^\W\d][\w$]* )
@@ -24,9 +33,9 @@ _TOKEN = re.compile(
     | (?P<semicolon> ; )
     | (?P<space> \s+ )
     | (?P<other> \d[\w.]* | . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+"""
+
+_TOKEN, _TOKEN_OF_MYSQL = (re.compile(texts + _REST, re.VERBOSE | re.DOTALL) for texts in (_TEXTS, _TEXTS_OF_MYSQL))
 
 _READS = frozenset({"SELECT", "VALUES", "TABLE", "FROM"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
@@ -132,8 +141,8 @@ class Statement:
 
 
 @lru_cache(maxsize=256)
-def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
-    """Read a text that must hold one statement; a last semicolon may stay.
+def one_statement(sql: str, *, comments_nest: bool = True, backslashes: bool = False) -> Statement:
+    """Read a text that must hold one statement; a last semicolon may stay. `backslashes` escape in MySQL's texts.
 
     Raises:
         StatementError: it holds none or several, or a quote or comment has no end.
@@ -142,8 +151,9 @@ def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
     words: list[str] = []
     depth = position = end = 0
     begun = ended = changes = False
+    token = _TOKEN_OF_MYSQL if backslashes else _TOKEN
     while position < len(sql):
-        match = _TOKEN.match(sql, position)
+        match = token.match(sql, position)
         assert match is not None
         begin, position, kind = match.start(), match.end(), match.lastgroup
         if kind == "name":  # the innermost group of `bind` closes last
@@ -181,14 +191,14 @@ def one_statement(sql: str, *, comments_nest: bool = True) -> Statement:
     return Statement(sql, tuple(binds), tuple(words), changes, end)
 
 
-def condition(text: str, *, comments_nest: bool = True) -> str:
+def condition(text: str, *, comments_nest: bool = True, backslashes: bool = False) -> str:
     """The text of a condition as it may stand behind WHERE in brackets, without what follows its last word.
 
     Raises:
         StatementError: it is empty, or more than a condition.
     """
     before = "SELECT 1 WHERE "
-    statement = one_statement(before + text, comments_nest=comments_nest)
+    statement = one_statement(before + text, comments_nest=comments_nest, backslashes=backslashes)
     if len(statement.body) <= len(before):
         raise StatementError("The condition is empty")
     if not statement.only_reads:

@@ -10,8 +10,14 @@ from nomaflow.worker.context import Database, StepContext
 WAIT_SECONDS = 0.3
 """How long a backend that was asked to end is watched; one that takes longer may be frozen."""
 
-_LOOK = "SELECT pid FROM pg_stat_activity WHERE pid = :process AND application_name = left(:name, 63)"
-_END = "SELECT pg_terminate_backend(:process)"
+_LOOK = {
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE pid = :process AND application_name = left(:name, 63)",
+    # What is at work there carries the name in a comment; a number may be another's after the server's restart.
+    "mysql": """
+        SELECT id FROM information_schema.processlist
+        WHERE id = :process AND locate(concat('/* ', :name, ' */'), info) > 0""",
+}
+_END = {"postgresql": "SELECT pg_terminate_backend(:process)", "mysql": "KILL :process"}
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +29,7 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
     database = ctx.open_connector(options["connector"])
     try:
         if is_there := _is_there(database, options):
-            database.fetch(_END, options)
+            database.fetch(_END[database.backend], options)
         ends = time.monotonic() + WAIT_SECONDS
         while is_there and time.monotonic() < ends:
             time.sleep(0.01)
@@ -34,6 +40,6 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_there(database: Database, options: dict[str, Any]) -> bool:
-    found = database.fetch(_LOOK, options)
+    found = database.fetch(_LOOK[database.backend], options)
     database.rollback()  # within one transaction it would see the same again
     return bool(found)

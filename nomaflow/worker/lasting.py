@@ -49,6 +49,47 @@ _SQLSTATES = {
 }
 """SQLSTATE codes and, for what is not among them, classes."""
 
+_MYSQL = {
+    1044: _RIGHTS,
+    1049: _MISSING,
+    1054: _MISSING,
+    1142: _RIGHTS,
+    1143: _RIGHTS,
+    1146: _MISSING,
+    1227: _RIGHTS,
+    1235: _UNKNOWN,
+    1265: _VALUES,
+    1305: _MISSING,
+    1364: _VALUES,
+    1366: _VALUES,
+    1370: _RIGHTS,
+    1792: "the transaction is one that only reads",
+    2061: _LOGIN,
+    4025: _CONSTRAINT,
+}
+"""Numbers of MySQL's and MariaDB's errors whose SQLSTATE says less, or something else."""
+
+_ORACLE = {
+    "ORA-00001": _CONSTRAINT,
+    "ORA-00904": _MISSING,
+    "ORA-00942": _MISSING,
+    "ORA-01017": _LOGIN,
+    "ORA-01031": _RIGHTS,
+    "ORA-01400": _CONSTRAINT,
+    "ORA-01438": _VALUES,
+    "ORA-01722": _VALUES,
+    "ORA-02290": _CONSTRAINT,
+    "ORA-02291": _CONSTRAINT,
+    "ORA-02292": _CONSTRAINT,
+    "ORA-12899": _VALUES,
+    "ORA-28000": _LOGIN,
+    "ORA-28001": _LOGIN,
+    "DPY-4001": _LOGIN,
+    "DPY-6001": _MISSING,
+    "DPY-6003": _MISSING,
+    **{f"ORA-009{number:02}": _TEXT for number in range(38) if number != 4},
+}
+
 _SQLITE = {
     "SQLITE_ERROR": _TEXT,
     "SQLITE_CONSTRAINT": _CONSTRAINT,
@@ -79,6 +120,10 @@ _CLASSES = {
     "psycopg.ProgrammingError": _TEXT,
     "psycopg.DataError": _VALUES,
     "psycopg.NotSupportedError": _UNKNOWN,
+    "pymysql.ProgrammingError": _TEXT,
+    "pymysql.DataError": _VALUES,
+    "pymysql.IntegrityError": _CONSTRAINT,
+    "pymysql.NotSupportedError": _UNKNOWN,
     "sqlite3.ProgrammingError": _TEXT,
 }
 """Classes by library and name, the more exact ones first in a class's own line of ancestors."""
@@ -142,7 +187,13 @@ def _at_the_door(error: BaseException) -> str | None:
 
 
 def _by_code(error: BaseException) -> str | None:
-    state = getattr(error, "sqlstate", None)
+    first = error.args[0] if error.args else None
+    library = type(error).__module__.partition(".")[0]
+    if library == "pymysql" and first in _MYSQL:
+        return _MYSQL[first]
+    if library == "oracledb":
+        return _ORACLE.get(getattr(first, "full_code", ""))
+    state = first if library == "pyodbc" else getattr(error, "sqlstate", None)
     if isinstance(state, str):
         return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2])
     name = getattr(error, "sqlite_errorname", None)

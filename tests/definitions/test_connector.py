@@ -30,6 +30,10 @@ def refusal(**fields: Any) -> str:
         ("sqlite:////var/lib/x.db", "sqlite"),
         ("duckdb:///data/warehouse.duckdb", "duckdb"),
         ("postgresql://db.example.org/app", "postgresql"),
+        ("mysql+pymysql://nomaflow@db.example.org/app", "mysql"),
+        ("mariadb+pymysql://nomaflow@db.example.org:3307/app?ssl_ca=secrets/ca.pem", "mariadb"),
+        ("oracle+oracledb://nomaflow@db.example.org:1521/?service_name=jde", "oracle"),
+        ("mssql+pyodbc://nomaflow@db.example.org/jde?driver=ODBC+Driver+18+for+SQL+Server", "mssql"),
         ("postgresql+psycopg://nomaflow@db.example.org:5433/nomasx1?sslmode=require", "postgresql"),
     ],
 )
@@ -43,11 +47,15 @@ def test_a_database_is_named_by_its_url(url: str, backend: str) -> None:
     [
         ("", "is no SQLAlchemy URL; write for example"),
         ("db.example.org", "is no SQLAlchemy URL"),
-        ("mysql://db/app", "names an unknown database 'mysql'; known: sqlite, duckdb, postgresql"),
+        ("db2://db/app", "names an unknown database 'db2'; known: sqlite, duckdb, postgresql, mysql, mariadb, oracle,"),
+        ("mysql+mysqldb://db/app", "names a driver that is not used here, 'mysqldb'; write mysql+pymysql://"),
+        ("mssql+mssqlpython://db/app", "write mssql+pyodbc://"),
         ("postgres://db/app", 'did you mean "postgresql"?'),
         ("postgresql://ana:pa55word@db/app", "must not hold a password; name it with password_env or password_file"),
         ("postgresql://ana@db/app?password=pa55word", "must not hold a password"),
         ("postgresql://ana@db/app?sslpassword=pa55word", "must not hold a password"),
+        ("mysql://ana@db/app?passwd=pa55word", "must not hold a password"),
+        ("mssql://ana@db/app?PWD=pa55word", "must not hold a password"),
         ("postgresql://ana:pa55word@db:port/app", "is no SQLAlchemy URL"),
     ],
 )

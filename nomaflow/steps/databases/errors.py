@@ -30,3 +30,21 @@ class RefusedValueError(Exception):
     def __init__(self, row: int | None, column: str, told: str) -> None:
         where = "One of the rows" if row is None else f"Row {row}"
         super().__init__(f"{where}, column {column!r} holds a value that the target's column does not take: {told}")
+
+
+class DriverMissingError(Exception):
+    """The database's driver is not installed where the workers run."""
+
+    lasting = "what is missing stays missing"
+
+    def __init__(self, connector: str, extra: str, error: ImportError) -> None:
+        super().__init__(
+            f"The connector {connector!r} needs a driver that is not installed ({error}); "
+            f"install it with: pip install 'nomaflow[{extra}]'"
+        )
+
+
+class NoTransactionsError(Exception):
+    """The table cannot take its changes back."""
+
+    lasting = "the table stays as it is"

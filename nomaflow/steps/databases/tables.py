@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nomaflow.worker.context import Database, Row
 
@@ -47,7 +47,7 @@ class Relation:
     @classmethod
     def of_query(cls, query: str, params: Mapping[str, Any] | None = None) -> Relation:
         """The rows of a query."""
-        return cls(f"({query}) AS q", params or {}, is_whole=False)
+        return cls(f"({query}) q", params or {}, is_whole=False)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class TableDatabase(Database, Protocol):
     name: str
     location: str
     """The database that is connected to, and as whom; equal where two connectors mean the same."""
-    temporary_schema: str
+    temporary_schema: str | None
 
     takes_columns: bool
     """Whether `write` takes Arrow tables; else it takes lists of rows."""
@@ -127,3 +127,14 @@ class TableDatabase(Database, Protocol):
 
     def write(self, table: Table, names: Sequence[str], batches: Iterable[Any]) -> int:
         """Add rows by the fastest way that there is; how many the database took."""
+
+
+@runtime_checkable
+class MakesApart(Protocol):
+    """A database that commits when a table is made, and so fills a new one under another name first."""
+
+    def made(self, table: Table, lines: str) -> Table:
+        """Make a table with these columns; the name that it has for now. A rollback drops it."""
+
+    def show(self, waiting: Table, table: Table) -> None:
+        """Give the table, whose rows are committed, its own name, in one step for everybody."""

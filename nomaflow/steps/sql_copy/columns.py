@@ -151,6 +151,8 @@ def created(
         else:
             declared = types.declared(to_backend, types.parsed(from_backend, column.declared))
         nullable = column.nullable or column.name in coerced
+        if to_backend == "mysql" and column.name in key:
+            declared = types.MYSQL_KEY.get(declared, declared)
         lines.append(f"{quoted(one.name)} {declared}{'' if nullable else ' NOT NULL'}")
     names = {one.column.name: one.name for one in columns}
     if key and all(name in names for name in key):

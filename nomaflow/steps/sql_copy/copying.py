@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nomaflow.definitions.sql_text import condition, one_statement
-from nomaflow.steps.databases.tables import Column, Relation, Table, TableDatabase
+from nomaflow.steps.databases.tables import Column, MakesApart, Relation, Table, TableDatabase
 from nomaflow.steps.sql_copy import merge
 from nomaflow.steps.sql_copy.columns import Pair, checked, chosen, created, paired
 from nomaflow.steps.sql_copy.errors import CopyError
@@ -18,41 +18,51 @@ from nomaflow.steps.sql_copy.types import parsed
 from nomaflow.steps.sql_copy.values import Ends
 from nomaflow.worker.context import StepContext
 
+ONLY_READ = frozenset({"oracle", "mssql"})
+"""Databases that no copy writes to: nobody has seen yet that a failed one leaves the old rows there."""
+
 
 @dataclass(frozen=True)
 class Place:
-    """One end: what is read or the table that is written, the open connection and the connector's name."""
+    """One end: what is read or the table that is written, the open connection and the connector's name.
+
+    `waiting` is what the table is called until its rows are committed, where it is made in a database that commits it.
+    """
 
     connector: str
     database: TableDatabase
     relation: Relation
+    waiting: Table | None = None
 
     @classmethod
     def of(cls, database: TableDatabase, option: Mapping[str, Any]) -> Place:
         """The end that a `source` or `target` option names."""
-        nest = database.backend != "sqlite"
+        nest, backslashes = database.backend not in ("sqlite", "mysql"), database.backend == "mysql"
         params = option.get("params") or {}
         if (query := option.get("query")) is not None:
-            statement = one_statement(query, comments_nest=nest)
+            statement = one_statement(query, comments_nest=nest, backslashes=backslashes)
             if not statement.only_reads:
                 raise CopyError("`source.query` is no query, or changes something; give it one SELECT")
             relation = Relation.of_query(statement.body, params)
         else:
             where = option.get("where")
             table = Table(option.get("schema"), option["table"])
-            relation = Relation.of_table(table, None if where is None else condition(where, comments_nest=nest), params)
+            if where is not None:
+                where = condition(where, comments_nest=nest, backslashes=backslashes)
+            relation = Relation.of_table(table, where, params)
         return cls(option["connector"], database, relation)
 
     @property
     def table(self) -> Table:
         """The table, where it is one."""
-        assert self.relation.table is not None
-        return self.relation.table
+        table = self.waiting or self.relation.table
+        assert table is not None
+        return table
 
     def columns(self) -> tuple[Column, ...]:
         """The columns of the table or the query."""
         if self.relation.table is not None:
-            return self.database.columns(self.relation.table)
+            return self.database.columns(self.table)
         return self.database.columns_of(self.relation)
 
     def __str__(self) -> str:
@@ -70,7 +80,10 @@ class Copy:
 
     def run(self) -> Loaded:
         """Load, verify and commit."""
-        pairs = self._pairs()
+        target, pairs = self._pairs()
+        return replace(self, target=target)._loaded(pairs)
+
+    def _loaded(self, pairs: Sequence[Pair]) -> Loaded:
         load, way = self._way(pairs)
         mode = self.options["mode"]
         self.ctx.log.info("%s → %s (%s), %s", self.source, self.target, mode, way)
@@ -88,12 +101,20 @@ class Copy:
         self.ctx.checkpoint()
         begun = time.perf_counter()
         database.commit()
+        if self.target.waiting is not None and isinstance(database, MakesApart):
+            assert self.target.relation.table is not None
+            database.show(self.target.waiting, self.target.relation.table)
         self.ctx.log.info("committed in %.0f ms: %d rows", (time.perf_counter() - begun) * 1000, loaded.written)
         return loaded
 
-    def _pairs(self) -> list[Pair]:
-        """The columns on both sides; makes the target where there is none."""
+    def _pairs(self) -> tuple[Place, list[Pair]]:
+        """The target and the columns on both sides; makes the target where there is none."""
         source, target = self.source, self.target
+        if target.database.backend in ONLY_READ:
+            raise CopyError(
+                f"{target} is in a database that a copy only reads from: writing to {target.database.backend} has been "
+                "tested on no server; write to it with sql_query steps"
+            )
         is_query = source.relation.table is None
         if is_query and source.database is not target.database:
             source.database.only_read()
@@ -110,7 +131,10 @@ class Copy:
             key = () if is_query else source.database.primary_key(source.table)
             kinds = {name: coercion.type for name, coercion in coerced.items()}
             lines = created(picked, kinds, key, from_backend, to_backend)
-            target.database.execute(f"CREATE TABLE {target.table.quoted} ({lines})")
+            if isinstance(target.database, MakesApart):
+                target = replace(target, waiting=target.database.made(target.table, lines))
+            else:
+                target.database.execute(f"CREATE TABLE {target.table.quoted} ({lines})")
             self.ctx.log.info("%s does not exist and is made like %s", target, source)
         pairs = []
         for column, partner in paired(picked, target.columns(), str(source), str(target)):
@@ -125,7 +149,7 @@ class Copy:
                 self.options.get("decimal_mode") == "truncate",
             )
             pairs.append(checked(Pair(column, partner, ends), str(source), str(target)))
-        return pairs
+        return target, pairs
 
     def _way(self, pairs: Sequence[Pair]) -> tuple[Load, str]:
         """How rows get there, and the same in words for the log."""

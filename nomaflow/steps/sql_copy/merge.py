@@ -35,10 +35,11 @@ def merged(database: TableDatabase, waiting: Table, target: Table, names: Sequen
     """
     _check_key(database, waiting, key)
     same_key = " AND ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in key)
-    changes = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in names if name not in key)
+    changed = "t." if database.backend == "mysql" else ""
+    changes = ", ".join(f"{changed}{quoted(name)} = s.{quoted(name)}" for name in names if name not in key)
     # With nothing beside the key there is nothing to replace, so the rows that are there only count.
     updated = (
-        database.execute(f"UPDATE {target.quoted} AS t SET {changes} FROM {waiting.quoted} AS s WHERE {same_key}")
+        database.execute(_update(database, waiting, target, changes, same_key))
         if changes
         else database.fetch(f"SELECT count(*) FROM {target.quoted} AS t JOIN {waiting.quoted} AS s ON {same_key}")[0][0]
     )
@@ -48,6 +49,12 @@ def merged(database: TableDatabase, waiting: Table, target: Table, names: Sequen
         f"FROM {waiting.quoted} AS s LEFT JOIN {target.quoted} AS t ON {same_key} WHERE t.{quoted(key[0])} IS NULL"
     )
     return int(updated) + inserted
+
+
+def _update(database: TableDatabase, waiting: Table, target: Table, changes: str, same_key: str) -> str:
+    if database.backend == "mysql":
+        return f"UPDATE {target.quoted} AS t JOIN {waiting.quoted} AS s ON {same_key} SET {changes}"
+    return f"UPDATE {target.quoted} AS t SET {changes} FROM {waiting.quoted} AS s WHERE {same_key}"
 
 
 def overriding(database: TableDatabase) -> str:

@@ -17,6 +17,9 @@ SQLITE_DIGITS = 15
 DUCKDB_DIGITS = 38
 """Digits of DuckDB's widest DECIMAL."""
 
+MYSQL_DIGITS, MYSQL_DECIMALS = 65, 30
+"""Digits of MySQL's widest DECIMAL, and how many of them may stand behind the point."""
+
 DUCKDB_DECIMALS = 18
 """Decimals where the source sets no limit: as many again stand before the point, and more is told, not rounded."""
 
@@ -70,7 +73,11 @@ def parsed(backend: str, declared: str) -> ColumnType:
     name, precision, scale = _parts(declared)
     if backend == "sqlite":
         return _of_sqlite(name, precision, scale)
+    if backend == "mysql":
+        name, precision = _of_mysql(name, precision)
     kind = _NAMES[backend].get(name, Kind.OTHER)
+    if (backend == "mysql" and kind in TIMES) or name in _WHOLE_SECONDS.get(backend, ()):
+        return ColumnType(kind, precision or 0)
     if kind in LIMITED:
         return ColumnType(kind, _SECONDS_DIGITS.get(name, precision))
     if kind is not Kind.NUMERIC:
@@ -95,36 +102,43 @@ def declared(backend: str, column: ColumnType) -> str:
         if precision and precision <= DUCKDB_DIGITS:
             return f"DECIMAL{limits}"
         return f"DECIMAL({DUCKDB_DIGITS},{DUCKDB_DECIMALS if scale is None else min(scale, DUCKDB_DIGITS)})"
+    if backend == "mysql":
+        fits = precision and precision <= MYSQL_DIGITS and (scale or 0) <= MYSQL_DECIMALS
+        return f"decimal{limits}" if fits else "longtext"
     return f"numeric{limits}"
 
 
 _DECLARED: dict[Kind, dict[str, str]] = {
-    kind: dict(zip(("postgresql", "duckdb", "sqlite"), names, strict=True))
+    kind: dict(zip(("postgresql", "duckdb", "sqlite", "mysql"), names, strict=True))
     for kind, names in {
-        Kind.INT16: ("smallint", "SMALLINT", "SMALLINT"),
-        Kind.INT32: ("integer", "INTEGER", "INTEGER"),
-        Kind.INT64: ("bigint", "BIGINT", "BIGINT"),
-        Kind.FLOAT32: ("real", "FLOAT", "REAL"),
-        Kind.FLOAT64: ("double precision", "DOUBLE", "DOUBLE"),
-        Kind.BOOL: ("boolean", "BOOLEAN", "BOOLEAN"),
-        Kind.TEXT: ("text", "VARCHAR", "TEXT"),
-        Kind.DATE: ("date", "DATE", "DATE"),
-        Kind.TIME: ("time", "TIME", "TIME"),
-        Kind.TIMESTAMP: ("timestamp", "TIMESTAMP", "TIMESTAMP"),
-        Kind.TIMESTAMPTZ: ("timestamptz", "TIMESTAMPTZ", "TIMESTAMPTZ"),
-        Kind.INTERVAL: ("interval", "INTERVAL", "INTERVAL"),
-        Kind.BYTES: ("bytea", "BLOB", "BLOB"),
+        Kind.INT16: ("smallint", "SMALLINT", "SMALLINT", "smallint"),
+        Kind.INT32: ("integer", "INTEGER", "INTEGER", "int"),
+        Kind.INT64: ("bigint", "BIGINT", "BIGINT", "bigint"),
+        Kind.FLOAT32: ("real", "FLOAT", "REAL", "float"),
+        Kind.FLOAT64: ("double precision", "DOUBLE", "DOUBLE", "double"),
+        Kind.BOOL: ("boolean", "BOOLEAN", "BOOLEAN", "tinyint(1)"),
+        Kind.TEXT: ("text", "VARCHAR", "TEXT", "longtext"),
+        Kind.DATE: ("date", "DATE", "DATE", "date"),
+        Kind.TIME: ("time", "TIME", "TIME", "time(6)"),
+        Kind.TIMESTAMP: ("timestamp", "TIMESTAMP", "TIMESTAMP", "datetime(6)"),
+        Kind.TIMESTAMPTZ: ("timestamptz", "TIMESTAMPTZ", "TIMESTAMPTZ", "datetime(6)"),
+        Kind.INTERVAL: ("interval", "INTERVAL", "INTERVAL", "longtext"),
+        Kind.BYTES: ("bytea", "BLOB", "BLOB", "longblob"),
+        # An instant is kept in UTC: MySQL's own TIMESTAMP ends in 2038. Its JSON is kept as text, as it was written.
         # SQLite would make numbers of `1.50` in a column whose type does not say TEXT.
-        Kind.JSON: ("json", "JSON", "JSON_TEXT"),
-        Kind.JSONB: ("jsonb", "JSON", "JSONB_TEXT"),
-        Kind.UUID: ("uuid", "UUID", "UUID"),
-        Kind.OTHER: ("text", "VARCHAR", "TEXT"),
+        Kind.JSON: ("json", "JSON", "JSON_TEXT", "longtext"),
+        Kind.JSONB: ("jsonb", "JSON", "JSONB_TEXT", "longtext"),
+        Kind.UUID: ("uuid", "UUID", "UUID", "char(36)"),
+        Kind.OTHER: ("text", "VARCHAR", "TEXT", "longtext"),
     }.items()
 }
 
+MYSQL_KEY = {"longtext": "varchar(255)", "longblob": "varbinary(255)"}
+"""What a column of a primary key is where MySQL has no index for the type; a longer value is refused by its row."""
+
 _SECONDS_DIGITS = {"timestamp_s": 0, "timestamp_ms": 3}
 
-_WIDE_INTEGERS = {"ubigint": 20, "hugeint": 39, "uhugeint": 39}
+_WIDE_INTEGERS = {"bigint unsigned": 20, "ubigint": 20, "hugeint": 39, "uhugeint": 39}
 
 _POSTGRESQL = {
     "smallint": Kind.INT16,
@@ -204,7 +218,85 @@ _SQLITE = {
     "": Kind.OTHER,
 }
 
-_NAMES = {"postgresql": _POSTGRESQL, "duckdb": _DUCKDB}
+# A TIMESTAMP is an instant, a DATETIME is none.
+_MYSQL = {
+    "boolean": Kind.BOOL,
+    "tinyint": Kind.INT16,
+    "tinyint unsigned": Kind.INT16,
+    "smallint": Kind.INT16,
+    "smallint unsigned": Kind.INT32,
+    "mediumint": Kind.INT32,
+    "mediumint unsigned": Kind.INT32,
+    "int": Kind.INT32,
+    "int unsigned": Kind.INT64,
+    "bigint": Kind.INT64,
+    "bigint unsigned": Kind.NUMERIC,
+    "year": Kind.INT16,
+    "decimal": Kind.NUMERIC,
+    "float": Kind.FLOAT32,
+    "double": Kind.FLOAT64,
+    "date": Kind.DATE,
+    "time": Kind.TIME,
+    "datetime": Kind.TIMESTAMP,
+    "timestamp": Kind.TIMESTAMPTZ,
+    "json": Kind.JSON,
+    "uuid": Kind.UUID,
+    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), Kind.TEXT),
+    **dict.fromkeys(
+        ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "bit", "geometry", "point"), Kind.BYTES
+    ),
+}
+
+_ORACLE = {
+    "number": Kind.NUMERIC,
+    "float": Kind.NUMERIC,
+    "binary_float": Kind.FLOAT32,
+    "binary_double": Kind.FLOAT64,
+    "boolean": Kind.BOOL,
+    "date": Kind.TIMESTAMP,
+    "timestamp": Kind.TIMESTAMP,
+    "json": Kind.JSON,
+    **dict.fromkeys(
+        (
+            "timestamp with time zone",
+            "timestamp with local time zone",
+            "timestamp_tz",
+            "timestamp_ltz",
+        ),
+        Kind.TIMESTAMPTZ,
+    ),
+    **dict.fromkeys(
+        ("char", "nchar", "varchar", "varchar2", "nvarchar", "nvarchar2", "clob", "nclob", "long", "rowid"), Kind.TEXT
+    ),
+    **dict.fromkeys(("raw", "long raw", "long_raw", "blob"), Kind.BYTES),
+}
+
+_MSSQL = {
+    "bit": Kind.BOOL,
+    "tinyint": Kind.INT16,
+    "smallint": Kind.INT16,
+    "int": Kind.INT32,
+    "bigint": Kind.INT64,
+    "decimal": Kind.NUMERIC,
+    "numeric": Kind.NUMERIC,
+    "money": Kind.NUMERIC,
+    "smallmoney": Kind.NUMERIC,
+    "real": Kind.FLOAT32,
+    "float": Kind.FLOAT64,
+    "date": Kind.DATE,
+    "time": Kind.TIME,
+    "datetime": Kind.TIMESTAMP,
+    "smalldatetime": Kind.TIMESTAMP,
+    "datetime2": Kind.TIMESTAMP,
+    "datetimeoffset": Kind.TIMESTAMPTZ,
+    "uniqueidentifier": Kind.UUID,
+    **dict.fromkeys(("char", "varchar", "text", "nchar", "nvarchar", "ntext", "xml", "sysname"), Kind.TEXT),
+    **dict.fromkeys(("binary", "varbinary", "image", "timestamp", "rowversion"), Kind.BYTES),
+}
+
+_WHOLE_SECONDS = {"oracle": ("date",), "mssql": ("smalldatetime",)}
+
+_NAMES = {"postgresql": _POSTGRESQL, "duckdb": _DUCKDB, "mysql": _MYSQL, "oracle": _ORACLE, "mssql": _MSSQL}
 
 
 def sqlite_affinity(declared: str) -> str:
@@ -229,6 +321,16 @@ def _of_sqlite(name: str, precision: int | None, scale: int | None) -> ColumnTyp
         by_affinity = {"INTEGER": Kind.INT64, "TEXT": Kind.TEXT, "BLOB": Kind.BYTES, "REAL": Kind.FLOAT64}
         kind = by_affinity.get(sqlite_affinity(name), Kind.OTHER)
     return ColumnType(kind)
+
+
+def _of_mysql(name: str, precision: int | None) -> tuple[str, int | None]:
+    """The name without what says nothing of the values; `tinyint(1)` is what BOOLEAN is there."""
+    if name in ("tinyint", "boolean") and precision == 1:
+        return "boolean", None
+    if name.startswith(("enum(", "set(")):
+        return "text", None
+    name = name.removesuffix(" zerofill")
+    return (name if "int" in name else name.removesuffix(" unsigned")), precision
 
 
 def _parts(declared: str) -> tuple[str, int | None, int | None]:

@@ -76,9 +76,11 @@ def _plain(ends: Ends) -> Conversion:
     elif target.kind is Kind.NUMERIC:
         convert = partial(_to_numeric, target.precision, target.scale, ends.truncates)
         same = source.kind is Kind.NUMERIC and ends.source_backend != "sqlite" and always_fits(source, target)
-        classes = (Decimal,) if same and ends.target_backend != "duckdb" else ()
-        if ends.target_backend == "duckdb":
+        classes = (Decimal,) if same and ends.target_backend not in ("duckdb", "mysql") else ()
+        if ends.target_backend in ("duckdb", "mysql"):
             convert = partial(_finite, convert)
+    elif target.kind in (Kind.FLOAT32, Kind.FLOAT64) and ends.target_backend == "mysql":
+        convert, classes = partial(_finite, convert), ()
     elif target.kind in (Kind.DATE, Kind.TIME, Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
         convert = moments.exact(source, ends.target_backend, target)
     elif target.precision is not None and not always_fits(source, target):
@@ -108,9 +110,9 @@ def _no_longer(kind: Kind, limit: int, convert: Convert, value: Any) -> Any:
 
 def _finite(convert: Convert, value: Any) -> Any:
     number = convert(value)
-    if not number.is_finite():
+    if not math.isfinite(number):
         raise Misfit(
-            "holds NaN or infinity, which DuckDB's DECIMAL does not keep; declare the target's column as VARCHAR"
+            "holds NaN or infinity, which the target's column does not keep; declare it there as a text column"
         )
     return number
 
