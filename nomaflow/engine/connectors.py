@@ -24,9 +24,10 @@ TEST_SECONDS = 15.0
 
 _ASKING: dict[str, tuple[str, dict[str, Any]]] = {
     "sql": ("sql_query", {"query": "SELECT 1", "params": {}}),
+    "oracle": ("sql_query", {"query": "SELECT 1 FROM dual", "params": {}}),
     "ldap": ("ask_directory", {}),
 }
-"""The step that asks a connector of its kind one thing in a worker."""
+"""The step that asks a connector one thing in a worker, by its kind, or its database where that wants another."""
 
 
 class Connectors:
@@ -96,7 +97,7 @@ class Connectors:
         end: Message = {"died": f"{name} did not answer within {TEST_SECONDS:.0f} s"}
         try:
             with trio.move_on_after(TEST_SECONDS):
-                step_type, options = _ASKING[kind]
+                step_type, options = _ASKING.get(spec.get("backend", ""), _ASKING[kind])
                 step = own_step(step_type, {"connector": name, **options}, {name: {"connector": spec}}, self._home)
                 end = await worker.run_step(step, lambda message: None)
         finally:

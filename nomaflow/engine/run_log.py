@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from urllib.parse import quote, quote_plus
 
 import trio
 
@@ -58,10 +61,11 @@ class Masks:
         self._secrets: list[str] = []
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Mask these too, and each longer line of them."""
+        """Mask these too, each longer line of them, and other spellings."""
         given = [secret for secret in secrets if secret]
-        lines = (line for secret in given for line in secret.splitlines() if len(line) >= MIN_LINE)
-        self._secrets = sorted({*self._secrets, *given, *lines})
+        lines = [line for secret in given for line in secret.splitlines() if len(line) >= MIN_LINE]
+        spelled = (one for secret in {*given, *lines} for one in spellings(secret))
+        self._secrets = sorted({*self._secrets, *given, *lines, *spelled})
 
     def over(self, text: str) -> str:
         """The text without the secrets; where they overlap, without all that any of them covers."""
@@ -166,6 +170,21 @@ class RunLog:
     def _wake(self) -> None:
         self._news.set()
         self._news = trio.Event()
+
+
+def spellings(secret: str) -> set[str]:
+    """How a secret looks in an address, in JSON, in a driver's text of keywords and in base64.
+
+    In base64 it begins at any of three places of a group, since other bytes may stand before it (`user:password`);
+    what they have a part in is left out. Spellings of short secrets would be short themselves, and hide other text.
+    """
+    data = secret.encode(errors="surrogatepass")
+    escaped = {quote(data, safe=""), quote(data), quote_plus(data), json.dumps(secret)[1:-1]}
+    escaped |= {json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], secret.replace("}", "}}")}
+    for before, first in ((0, 0), (1, 2), (2, 3)):
+        whole = base64.b64encode(b"\0" * before + data)[first : (before + len(data)) * 8 // 6].decode()
+        escaped |= {whole, whole.replace("+", "-").replace("/", "_")} if len(whole) >= MIN_LINE else set()
+    return escaped - {secret}
 
 
 def _spans(secret: str, text: str) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime
+from urllib.parse import quote, quote_plus
 
 import pytest
 import trio
@@ -74,6 +77,27 @@ def test_secrets_are_masked(secrets: list[str], text: str, expected: str) -> Non
     log.hide(secrets[:1])
     log.hide(secrets[1:])
     assert shown(log, text) == expected
+
+
+def test_other_spellings_of_a_secret_are_masked() -> None:
+    """As an address, JSON, a driver's keywords and base64 write it, whatever stands before it there."""
+    secret = 'pä/ss wo"rd}+é'
+    log = RunLog()
+    log.hide([secret])
+    for said in (
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps({"password": secret}),
+        f"PWD={{{secret.replace('}', '}}')}}}",
+    ):
+        assert MASK in shown(log, said)
+        assert "ss" not in shown(log, said).replace("password", "")
+    for before in ("", "u", "us", "user:"):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            said = encode(f"{before}{secret}".encode()).decode()
+            # What is left are the letters that hold bits of other bytes.
+            left = shown(log, f"Basic {said}.").replace(MASK, "").removeprefix("Basic ")
+            assert len(left) <= len(encode(before.encode())) + 4
 
 
 @given(st.lists(st.text("ab", min_size=4, max_size=6), max_size=4), st.text("abc", max_size=40))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import socket
 import threading
 import time
 import uuid
@@ -201,6 +202,23 @@ def test_what_is_left_at_work_is_ended_from_another_connection(my: mariadb.Serve
         assert end_backend.run(ctx, asked | {"name": "nomaflow run_1/step"}) == {"ended": True}
         thread.join()
         assert database.rollback() is None
+
+
+def test_why_a_connection_cannot_be_opened_is_one_sentence(my: mariadb.Server) -> None:
+    """With what to look at, for each of the usual reasons."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cases: list[tuple[dict[str, Any], str]] = [
+            ({"host": "no-such-host.invalid"}, "no such host is known"),
+            ({"port": 1}, "check the host and the port in its url"),
+            ({"password": "wrong"}, "check the user in its url"),
+            ({"database": "nowhere"}, "check the database at the end of its url"),
+            ({"port": silent.getsockname()[1], "query": {"connect_timeout": "1"}}, "the server does not answer"),
+        ]
+        for changes, advice in cases:
+            told = str(failure(my, "SELECT 1", **changes))
+            assert told.startswith("The connector 'my' could not be opened: ")
+            assert f"; {advice}" in told
+            assert "\n" not in told
 
 
 def test_a_deadlock_is_tried_again(my: mariadb.Server) -> None:

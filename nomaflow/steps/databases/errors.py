@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import re
+
 from nomaflow.worker.context import first_line
+
+_AT_THE_DOOR = (
+    (
+        r"password|access denied|ora-01017|login failed|no pg_hba|dpy-4001",
+        "check the user in its url, and what password_env or password_file names",
+    ),
+    (
+        r"could not translate host|resolve|getaddrinfo|name or service not known|name resolution|nodename",
+        "no such host is known; check the host in its url",
+    ),
+    (
+        r"database \S+ does not exist|unknown database|cannot open database|ora-12514|ora-12505|dpy-600[13]",
+        "check the database at the end of its url",
+    ),
+    (r"refused", "check the host and the port in its url, and whether the server runs"),
+    (r"\bssl|\btls|certificate", "check what its url says about TLS, and the certificates"),
+    (r"time(d )?out|timeout expired", "the server does not answer; check the host, and the firewalls on the way"),
+    (r"set lock on file", "another process has the file open; close it there, or copy the file"),
+    (r"not a database|not a valid duckdb", "check the file that its url names"),
+    (
+        r"unable to open|cannot open file|no such file|cannot access",
+        "check the file that its url names, its folder and who may read it",
+    ),
+    (r"can't open lib|data source name not found", "install the ODBC driver that `driver=` in its url names"),
+)
+"""What a driver says when it cannot open a connection, and what to look at; the first that is found counts."""
+
+
+def _advice(said: str) -> str:
+    return next((f"; {advice}" for pattern, advice in _AT_THE_DOOR if re.search(pattern, said, re.IGNORECASE)), "")
 
 
 class OpenError(Exception):
     """The connection could not be opened."""
 
     def __init__(self, connector: str, error: Exception) -> None:
-        super().__init__(f"The connector {connector!r} could not be opened: {first_line(error)}")
+        super().__init__(f"The connector {connector!r} could not be opened: {first_line(error)}{_advice(str(error))}")
 
 
 class StatementCanceledError(Exception):

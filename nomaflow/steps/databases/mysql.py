@@ -17,9 +17,6 @@ from nomaflow.steps.databases.errors import NoTransactionsError
 from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted
 from nomaflow.worker.context import Row, first_line
 
-CANCEL_SECONDS = 2
-"""How long a server may take to accept a request to cancel."""
-
 WAITING = "_nomaflow_new_"
 """How the name of a table begins that is being filled and has still to get its own name."""
 
@@ -181,8 +178,20 @@ class MysqlDatabase(DbapiDatabase):
                     written += cursor.executemany(insert, rows) or 0
         return written
 
+    def _connector(self, connector: Mapping[str, Any]) -> Callable[[], Any]:
+        connect = super()._connector(connector)
+
+        def opened() -> Any:
+            connection = connect()
+            # A statement may take as long as it likes; only the server's greeting may not.
+            connection._read_timeout = None
+            return connection
+
+        return opened
+
     def _connect_options(self, connector: Mapping[str, Any]) -> dict[str, Any]:
         return {
+            "read_timeout": int((connector.get("query") or {}).get("connect_timeout", CONNECT_SECONDS)),
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_SECONDS,
             "program_name": self._tag,

@@ -49,6 +49,9 @@ class SqliteDatabase:
                 uri, uri=uri != path, timeout=BUSY_SLICE_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._connection.set_authorizer(_allow)
+            # A query may not write the schema's own table, nor give up the journal that a rollback needs.
+            self._connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+            self._connection.setconfig(sqlite3.SQLITE_DBCONFIG_TRUSTED_SCHEMA, False)
         except sqlite3.Error as error:
             raise OpenError(self.name, error) from error
         self._cancellation = Cancellation(self._connection.interrupt)
