@@ -145,8 +145,8 @@ class IntoTable:
     def _make_findable(self, waiting: Table) -> None:
         """SQLite would look through all waiting rows for each row of the target; PostgreSQL does not know them yet."""
         if self._database.backend == "sqlite":
-            index = f"{quoted(self._database.temporary_schema)}.{quoted(f'{waiting.name}_key')}"
-            self._database.execute(f"CREATE INDEX {index} ON {quoted(waiting.name)} ({listed(self._key)})")
+            index = Table(waiting.schema, f"{waiting.name}_key")
+            self._database.execute(f"CREATE INDEX {index.quoted} ON {quoted(waiting.name)} ({listed(self._key)})")
         elif self._database.backend == "postgresql":
             self._database.execute(f"ANALYZE {waiting.quoted}")
 
