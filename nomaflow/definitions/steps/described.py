@@ -133,9 +133,8 @@ def schema(name: str, record: type[StepCommon]) -> dict[str, Any]:
 
 def connectors(record: type[StepCommon]) -> Iterator[tuple[str, str]]:
     """The options that name connectors, `outer.inner` where they are nested, and the kind that each takes."""
-    kinds: Mapping[Any, str] = getattr(record, "connector_kinds", {})
     for path in record.connector_options:
-        yield ".".join(path), kinds.get(path) or kinds.get(path[0]) or "sql"
+        yield ".".join(path), record.connector_kinds.get(path[0], "sql")
 
 
 def summary(record: type[StepCommon]) -> str:
