@@ -32,7 +32,7 @@ def test_all_problems_of_the_settings_come_at_once(home: Home) -> None:
     """Each with its line and field, and a suggestion for a near miss."""
     home.settings_file.write_text(
         '[engine]\nmax_paralel_runs = 3\ntimezone = "Europe/Pariss"\n'
-        '[connectors.jde]\nkind = "sql"\nurl = "mysql://x"\n'
+        '[connectors.jde]\nkind = "sql"\nurl = "db2://x"\n'
         '[accounts.ana]\nrole = "admin"\n[slack.people]\nU0123456 = "anna"\n'
     )
     with pytest.raises(InvalidError) as caught:
