@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from contextlib import aclosing
-from typing import Any, NoReturn
+from typing import Any
 
 import trio
 from pydantic import JsonValue
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
+from nomaflow.definitions import json_text
 from nomaflow.errors import BadRequestError, InvalidError, TooLargeError, UnsupportedMediaError
 
 MAX_BYTES = 1024 * 1024
@@ -70,19 +70,9 @@ def parse(body: bytes) -> JsonValue:
     if not text.strip():
         raise BadRequestError("the body is empty; send a JSON object, as in {}")
     try:
-        value: JsonValue = json.loads(
-            text, object_pairs_hook=_no_key_twice, parse_constant=_no_constant, parse_float=_finite
-        )
-    except json.JSONDecodeError as error:
-        raise BadRequestError(
-            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from None
-    except RecursionError:
-        raise BadRequestError(f"the body is nested deeper than {MAX_DEPTH} levels") from None
-    except ValueError:
-        # The interpreter's own limit on the digits of a whole number.
-        raise BadRequestError("the body holds a number with too many digits") from None
-    _check_depth(value)
+        value: JsonValue = json_text.parsed(text, "the body", max_depth=MAX_DEPTH)
+    except json_text.JsonTextError as error:
+        raise BadRequestError(str(error)) from None
     return value
 
 
@@ -112,39 +102,6 @@ def _check_media_type(headers: Headers) -> None:
         raise UnsupportedMediaError("send the body as JSON in UTF-8, with the header Content-Type: application/json")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaError("send the body uncompressed, without the header Content-Encoding")
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadRequestError(f"the body has the key {twice[:64]!r} twice in one object")
-    return record
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise BadRequestError(f"the body holds {name}, which is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise BadRequestError(f"the number {text[:32]} in the body is too large")
-    return number
-
-
-def _check_depth(value: JsonValue) -> None:
-    level, depth = [value], 0
-    while level := [
-        inner
-        for outer in level
-        if isinstance(outer, dict | list)
-        for inner in (outer.values() if isinstance(outer, dict) else outer)
-    ]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise BadRequestError(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
 def _canonical(value: JsonValue) -> bytes:

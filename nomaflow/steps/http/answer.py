@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import codecs
 import json
-import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any
 
+from nomaflow.definitions import json_text
 from nomaflow.steps.http.errors import AnswerError, TooLargeError
 
 PREVIEW_BYTES = 65_536
@@ -139,21 +139,16 @@ def read_json(body: Body, content_type: str) -> Any:
     """
     try:
         text = body.kept.decode(charset(content_type) or "utf-8").removeprefix("\ufeff")
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise AnswerError(f"the answer is not {error.encoding}, so it is no JSON") from None
-    except json.JSONDecodeError as error:
+    try:
+        return json_text.parsed(text, "the answer's JSON", max_depth=MAX_DEPTH, keys_may_repeat=True)
+    except json_text.JsonSyntaxError as error:
         kind = content_type.partition(";")[0].strip()
         of = f" but {kind}" if kind and "json" not in kind else ""
-        where = f"{error.msg} at line {error.lineno}, column {error.colno}"
-        raise AnswerError(f"the answer is not JSON{of}: {where}") from None
-    except RecursionError:
-        raise AnswerError(f"the answer's JSON is nested deeper than {MAX_DEPTH} levels") from None
-    except ValueError:
-        # The interpreter's own limit on the digits of a whole number.
-        raise AnswerError("the answer's JSON holds a number with too many digits") from None
-    _check_depth(value)
-    return value
+        raise AnswerError(f"the answer is not JSON{of}: {error.where}") from None
+    except json_text.JsonTextError as error:
+        raise AnswerError(str(error)) from None
 
 
 def pick(value: Any, outputs: Mapping[str, str]) -> dict[str, Any]:
@@ -211,27 +206,3 @@ def _at(value: Any, pointer: str) -> Any:
         else:
             raise AnswerError(f"the answer's JSON has nothing at {pointer}")
     return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise AnswerError(f"the answer's JSON holds {name}, which is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise AnswerError(f"the number {text[:32]} in the answer's JSON is too large")
-    return number
-
-
-def _check_depth(value: Any) -> None:
-    level, depth = [value], 0
-    while level := [
-        inner
-        for outer in level
-        if isinstance(outer, dict | list)
-        for inner in (outer.values() if isinstance(outer, dict) else outer)
-    ]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise AnswerError(f"the answer's JSON is nested deeper than {MAX_DEPTH} levels")
