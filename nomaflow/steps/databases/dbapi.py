@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ log = logging.getLogger("nomaflow.step")
 _COMMITTING = frozenset(["ALTER", "CREATE", "DROP", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "ANALYZE", "COMMENT"])
 
 
-class DbapiDatabase:
+class DbapiDatabase(ABC):
     """One connection. A transaction begins with the first statement; what else holds is the subclass's."""
 
     backend: str
@@ -120,7 +121,7 @@ class DbapiDatabase:
         """Whether the server was at work when the connection was closed, or lost."""
         return self._may_go_on
 
-    def only_read(self) -> None:
+    def only_read(self) -> None:  # noqa: B027  # few databases have one
         """Let this transaction change nothing, where the database has a way to say so."""
 
     def row_count(self, relation: Relation) -> int | None:
@@ -137,26 +138,26 @@ class DbapiDatabase:
         """The rows in batches."""
         return self.stream(f"SELECT {listed(names)} FROM {relation.sql}", relation.params, size=size)
 
+    @abstractmethod
     def columns(self, table: Table) -> tuple[Column, ...]:
         """The columns in their order; none where there is no such table."""
-        raise NotImplementedError
 
     # What a driver does in its own way.
 
+    @abstractmethod
     def _connect_options(self, connector: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the driver's `connect` that the URL may say otherwise."""
-        raise NotImplementedError
 
-    def _begun(self) -> None:
+    def _begun(self) -> None:  # noqa: B027  # most need nothing
         """Prepare the new connection."""
 
     def _location(self, connector: Mapping[str, Any]) -> str:
         user, host, port, database = (connector.get(key) or "" for key in ("username", "host", "port", "database"))
         return f"{self.backend}://{user}@{host}:{port}/{database}"
 
+    @abstractmethod
     def _interrupt(self) -> None:
         """Ask for the end of the statement that runs; called by another thread."""
-        raise NotImplementedError
 
     def _means_to_cut(self) -> Callable[[], object] | None:
         """What ends the connection under the driver; None where the driver lets nobody."""
@@ -165,9 +166,9 @@ class DbapiDatabase:
     def _new_cursor(self) -> Any:
         return self._connection.cursor()
 
+    @abstractmethod
     def _bound(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """The arguments of the cursor's `execute`."""
-        raise NotImplementedError
 
     def _lost(self, error: Exception) -> bool:
         """Whether the error says that the connection is gone."""
