@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Any
 
-from nomaflow.worker.context import StepCanceled, StepContext, dropped, first_line
+from nomaflow.worker.context import StepContext
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -19,19 +20,10 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
     with ctx.canceler.interrupting_main_thread():
         # A server that does not answer keeps the driver waiting.
         database = ctx.open_connector(options["connector"])
-    try:
-        with ctx.canceler.stopping(database):
-            ctx.log.debug("%s", options["query"])
-            rows = database.execute(options["query"], options["params"])
-            ctx.checkpoint()
-            database.commit()
-    except BaseException as error:
-        ctx.rolled_back = dropped(database)
-        if isinstance(error, Exception) and ctx.is_cancelled():
-            ctx.log.info("stopped: %s", first_line(error))
-            raise StepCanceled from error
-        raise
-    finally:
-        database.close()
+    with closing(database), ctx.undoing(database), ctx.canceler.stopping(database):
+        ctx.log.debug("%s", options["query"])
+        rows = database.execute(options["query"], options["params"])
+        ctx.checkpoint()
+        database.commit()
     ctx.log.info("%d rows in %.0f ms", rows, (time.perf_counter() - begun) * 1000)
     return {"rows_affected": rows}

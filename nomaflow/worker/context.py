@@ -11,9 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nomaflow.worker.connector import Connector, SyncConnector
-from nomaflow.worker.connector import dropped as dropped
-from nomaflow.worker.connector import first_line as first_line
+from nomaflow.worker.connector import Connector, SyncConnector, dropped, first_line
 
 Json = Any
 Row = tuple[Any, ...]
@@ -268,6 +266,24 @@ class StepContext:
         if name not in self.outputs:
             raise UnknownStepError(name, list(self.outputs))
         return self.outputs[name]
+
+    @contextmanager
+    def undoing(self, changed: Database, *read: Database) -> Iterator[None]:
+        """Where the block fails, roll back what it changed and remember whether that is gone.
+
+        Raises:
+            StepCanceled: the step was asked to stop, and what the block raised comes of that.
+        """
+        try:
+            yield
+        except BaseException as error:
+            self.rolled_back = dropped(changed)
+            for database in read:
+                dropped(database)
+            if isinstance(error, Exception) and self.is_cancelled():
+                self.log.info("stopped: %s", first_line(error))
+                raise StepCanceled from error
+            raise
 
     def close(self) -> None:
         """Close every connection that the step opened; what is not committed is rolled back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nomaflow.worker.context import first_line
+from nomaflow.worker.connector import first_line
 
 _AT_THE_DOOR = (
     (

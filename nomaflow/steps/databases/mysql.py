@@ -15,7 +15,8 @@ from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.dbapi import CONNECT_SECONDS, DbapiDatabase, log, storable
 from nomaflow.steps.databases.errors import NoTransactionsError
 from nomaflow.steps.databases.tables import Column, Relation, Table, listed, quoted
-from nomaflow.worker.context import Row, first_line
+from nomaflow.worker.connector import first_line
+from nomaflow.worker.context import Row
 
 WAITING = "_nomaflow_new_"
 """How the name of a table begins that is being filled and has still to get its own name."""

@@ -16,7 +16,8 @@ import oracledb
 from nomaflow.definitions.sql_text import Statement, one_statement
 from nomaflow.steps.databases.dbapi import CONNECT_SECONDS, DbapiDatabase, log
 from nomaflow.steps.databases.tables import Column, Relation, Table, quoted
-from nomaflow.worker.context import Row, first_line
+from nomaflow.worker.connector import first_line
+from nomaflow.worker.context import Row
 
 MODULE, LONGEST_IDENTIFIER = "nomaflow", 64
 

@@ -22,8 +22,7 @@ from nomaflow.steps.ldap_sync.into_query import fields_of_query, run_query
 from nomaflow.steps.ldap_sync.into_table import Deletion, IntoTable
 from nomaflow.steps.ldap_sync.mapping import DN, NORMALIZED_DN, Field, fields_of, requested
 from nomaflow.steps.ldap_sync.reading import Reading
-from nomaflow.worker.connector import dropped, first_line
-from nomaflow.worker.context import StepCanceled, StepContext
+from nomaflow.worker.context import StepContext
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -47,17 +46,14 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
             opened.callback(directory.close)
             database = cast("TableDatabase", ctx.open_connector(options["target_connector"]))
             opened.callback(database.close)
-        try:
-            with ctx.canceler.armed(directory.cut), ctx.canceler.stopping(database, patience=1.2):
-                output = _synchronized(ctx, options, directory, database)
-                ctx.checkpoint()
-                database.commit()
-        except BaseException as error:
-            ctx.rolled_back = dropped(database)
-            if isinstance(error, Exception) and ctx.is_cancelled():
-                ctx.log.info("stopped: %s", first_line(error))
-                raise StepCanceled from error
-            raise
+        with (
+            ctx.undoing(database),
+            ctx.canceler.armed(directory.cut),
+            ctx.canceler.stopping(database, patience=1.2),
+        ):
+            output = _synchronized(ctx, options, directory, database)
+            ctx.checkpoint()
+            database.commit()
     told = ", ".join(f"{count} {what}" for what, count in output.items())
     ctx.log.info("committed: %s", told)
     changed = sum(output.get(what, 0) for what in ("inserted", "updated", "upserted", "pruned"))

@@ -30,7 +30,7 @@ from typing import Any, cast
 
 from nomaflow.steps.databases.tables import TableDatabase
 from nomaflow.steps.sql_copy.copying import Copy, Place
-from nomaflow.worker.context import StepCanceled, StepContext, dropped, first_line
+from nomaflow.worker.context import StepContext
 
 
 def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
@@ -46,17 +46,13 @@ def run(ctx: StepContext, options: dict[str, Any]) -> dict[str, Any]:
         with ctx.canceler.interrupting_main_thread():
             # A server that does not answer keeps the driver waiting.
             source, target = _places(ctx, options, opened)
-        try:
+        with (
+            ctx.undoing(target.database, source.database),
+            ctx.canceler.stopping(source.database),
             # A backend that waits for rows does not hear a cancel; when the source is cut, it is told to drop them.
-            with ctx.canceler.stopping(source.database), ctx.canceler.stopping(target.database, patience=1.2):
-                loaded = Copy(ctx, source, target, options).run()
-        except BaseException as error:
-            ctx.rolled_back = dropped(target.database)
-            dropped(source.database)
-            if isinstance(error, Exception) and ctx.is_cancelled():
-                ctx.log.info("stopped: %s", first_line(error))
-                raise StepCanceled from error
-            raise
+            ctx.canceler.stopping(target.database, patience=1.2),
+        ):
+            loaded = Copy(ctx, source, target, options).run()
     return {
         "source_rows": loaded.read,
         "target_rows": loaded.written,
