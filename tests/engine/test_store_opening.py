@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -423,12 +423,15 @@ def test_the_store_of_version_2_is_brought_up(tmp_path: Path) -> None:
             )
             db.execute(
                 "INSERT INTO step_run SELECT ?, 0, 's', 'python', 'SUCCEEDED', NULL, 1, ?, ?, ?, NULL, NULL, NULL",
-                [number, tries, START, START],
+                [number, tries, START, START + timedelta(microseconds=1999)],
             )
         runs = db.execute("SELECT * FROM run").fetchall()
     store = opened(tmp_path)
     assert store._all("SELECT * FROM run ORDER BY id") == runs
     assert [len(step_record(row).attempts) for number in range(1, 4) for row in store.steps_of(number)] == [1, 1, 1]
+    finished_at = step_record(store.steps_of(2)[0]).finished_at
+    assert finished_at is not None
+    assert finished_at.microsecond == 1000  # not rounded up: no step ends later than its run
     assert step_record(store.steps_of(2)[0]).attempts[0].started_at == datetime(2026, 3, 1, 2, 30, 0, 1000, UTC)
     migrated = columns(store)
     store.close()

@@ -76,13 +76,20 @@ def _search_texts(number: int, state: str, plan_json: str, ended: dict[str, Row]
 
 
 def _smaller_runs(db: duckdb.DuckDBPyConnection) -> None:
-    """2 → 3: no index of runs, compressed plans, and no attempts where a step's other columns tell them."""
+    """2 → 3: no index of runs, compressed plans; steps may go without attempts, and have their instants in
+    milliseconds."""
     statements = tables()
     for name in ("run", "step_run"):
         db.execute(f"ALTER TABLE {name} RENAME TO earlier").fetchall()
         db.execute(statements[name]).fetchall()
-        db.execute(f"INSERT INTO {name} BY NAME SELECT * FROM earlier").fetchall()
+        db.execute(f"INSERT INTO {name} BY NAME SELECT {_AS_IN_3[name]} FROM earlier").fetchall()
         db.execute("DROP TABLE earlier").fetchall()
+
+
+_CUT = "date_trunc('milliseconds', {0}) AS {0}"
+"""A cast would round up, and a step end later than its run."""
+
+_AS_IN_3 = {"run": "*", "step_run": f"* REPLACE ({_CUT.format('started_at')}, {_CUT.format('finished_at')})"}
 
 
 _STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _slots_and_search_texts, 2: _smaller_runs}
