@@ -219,6 +219,15 @@ def test_a_page_reads_as_many_lines_where_some_runs_say_much(tmp_path: Path) -> 
     store.close()
 
 
+def test_the_newest_runs_are_counted_by_their_rows(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the days of a store differ: a quiet week before today does not make the newest runs none."""
+    monkeypatch.setattr(searching, "_BESIDE", 1)
+    numbers = [run_number(run.id) for run in history.runs]
+    assert history.store._recent(Span().end, 10) == Span(numbers[10])
+    assert history.store._recent(numbers[20], 10) == Span(numbers[31], numbers[20])
+    assert history.store._recent(Span().end, RUNS) == Span()
+
+
 @pytest.mark.parametrize("text", ["", "state:failed", "load", "text:é"])
 def test_only_visible_jobs_are_found(history: History, text: str) -> None:
     """The jobs that a person may see bound the search itself, so that full pages come back."""

@@ -26,6 +26,9 @@ once, the less is sorted in vain. Where conditions look at more than one column,
 LINES_A_PAGE = 150_000
 """How many log lines are read for one page, about: what takes some 6 ms."""
 
+_BESIDE = 2048
+"""So many rows are looked at for the one where a span begins: some may be deleted, or not quite in order."""
+
 _GROWTH = 16
 """By how much a span of runs is made longer at once until it has so many lines.
 
@@ -99,9 +102,12 @@ class Searching(Reader):
 
         It is found by counting, as one hour may have a thousand times the lines of the hour before it.
         """
-        first, last, count = self._one("SELECT min(run_id), max(run_id), count(*) FROM log_line")
+        count = self._one("SELECT count(*) FROM log_line")[0]
         if count <= lines:
             return Span(end=end)
+        # The least number of all lines would take a look at all of them, where some are not checkpointed yet.
+        first = self._one(f"SELECT min(run_id) FROM (SELECT run_id FROM log_line LIMIT {_BESIDE})")[0]
+        last = self._one("SELECT max(id) FROM run")[0] or end
         width, may_grow = max((last - first) * lines // count, 1), True
         while True:
             span = Span(max(0, end - width), end)
@@ -122,11 +128,13 @@ class Searching(Reader):
         return self._places(fits, span, limit)
 
     def _recent(self, end: int, runs: int) -> Span:
-        """The newest runs below a number, so many if they are spread evenly."""
-        first, last, count = self._one("SELECT min(id), max(id), count(*) FROM run")
-        if count <= runs:
+        """The newest runs below a number, about so many; rows lie in the order in which runs were made."""
+        below = all_of(Span(end=end).holds("id"))
+        newest = self._one(f"SELECT max(rowid) FROM run WHERE {below.sql}", below.values)[0]
+        if newest is None or newest < runs:
             return Span(end=end)
-        return Span(max(0, min(end, last + 1) - (last - first) * runs // count), end)
+        there = [newest - runs, newest - runs + _BESIDE]
+        return Span(self._one("SELECT min(id) FROM run WHERE rowid BETWEEN ? AND ?", there)[0] or 0, end)
 
     def _places(self, fits: list[Condition], span: Span, limit: int) -> list[_Place]:
         where = all_of([*span.holds("id"), *fits])
